@@ -1,0 +1,56 @@
+# make run · make test · make lint · make screenshots: each does its own set-up in .venv.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test lint format screenshots reference clean
+
+run: $(VENV)/app
+	$(BIN)/python app.py
+
+test: $(VENV)/dev browser
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+screenshots: $(VENV)/dev browser
+	$(BIN)/python -m tests.ui.screenshots
+
+# Real torch, for the reference values that tests/engine compares with; in a venv of its own.
+reference: $(VENV)-reference/installed
+	$(VENV)-reference/bin/python -m tests.reference.make_reference
+
+clean:
+	rm -rf $(VENV) $(VENV)-reference
+
+# What stands after "Without dependencies" would bring torch, which MindNLP replaces.
+$(VENV)/app: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	sed '/^# Without dependencies/,$$d' requirements.txt > $(VENV)/with-dependencies.txt
+	sed '1,/^# Without dependencies/d' requirements.txt > $(VENV)/without-dependencies.txt
+	$(PIP) -r $(VENV)/with-dependencies.txt
+	$(PIP) --no-deps -r $(VENV)/without-dependencies.txt
+	touch $@
+
+$(VENV)/dev: $(VENV)/app requirements-dev.txt
+	$(PIP) -r requirements-dev.txt
+	touch $@
+
+$(VENV)-reference/installed: tests/reference/requirements.txt
+	$(PYTHON) -m venv $(VENV)-reference
+	$(VENV)-reference/bin/python -m pip install --quiet -r tests/reference/requirements.txt
+	touch $@
+
+.PHONY: browser
+browser: $(VENV)/dev
+	@command -v "$${CHROMIUM:-chromium}" google-chrome >/dev/null 2>&1 || test -x /usr/bin/chromium \
+	|| { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq chromium; } \
+	|| $(BIN)/python -m playwright install --with-deps chromium

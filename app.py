@@ -1,0 +1,31 @@
+"""The Space's and the user's entry: settings → engine → page → launch.
+
+The engine's process is spawned, which imports this file again: all imports are inside `main`.
+"""
+
+
+def main() -> None:
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+    from musicgen_ui.engine import Engine
+    from musicgen_ui.limits import Limits
+
+    limits = Limits.of_this_machine()
+    engine = Engine(limits)
+    engine.start()  # it imports MindNLP while this process imports Gradio
+
+    from musicgen_ui.request import ENGINES
+    from musicgen_ui.ui.page import build_page, launch_options
+
+    page = build_page(engine, limits, engines=ENGINES)
+    try:
+        page.launch(**launch_options(limits))
+    finally:
+        engine.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Sound files in and out, by libsndfile (WAV, FLAC, MP3, OGG, AIFF …), bounded before they are decoded."""
+
+import contextlib
+import errno
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from musicgen_ui.errors import InputError, MachineError
+from musicgen_ui.limits import Limits
+from musicgen_ui.request import Clip
+
+FORMATS = ("wav", "flac", "mp3")
+_BLOCK_FRAMES = 1 << 16
+_RATES = (2_000, 768_000)  # Hz
+_SILENCE = 1e-4  # −80 dB of full scale
+
+
+def read_clip(path: str | Path, limits: Limits) -> Clip:
+    """The first `limits.heard_seconds` of a sound file, with at most two channels.
+
+    More than two channels are mixed to one. Raises InputError for a file that is missing, too large
+    (bytes, seconds, channels: looked at in the header, before decoding), unreadable, empty, silent,
+    or holds values that are not finite.
+    """
+    path = Path(path)
+    name = path.name
+    try:
+        size = path.stat().st_size
+    except OSError:
+        raise InputError("error.clip_not_found", name=name) from None
+    if not path.is_file():
+        raise InputError("error.clip_not_found", name=name)
+    if size == 0:
+        raise InputError("error.clip_empty", name=name)
+    if size > limits.clip_bytes:
+        raise InputError("error.clip_bytes", name=name, size=size >> 20, limit=limits.clip_bytes >> 20)
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate, channels = file.samplerate, file.channels
+            if not _RATES[0] <= rate <= _RATES[1]:
+                raise InputError("error.clip_rate", name=name, rate=rate, low=_RATES[0], high=_RATES[1])
+            if channels > limits.clip_channels:
+                raise InputError("error.clip_channels", name=name, channels=channels, limit=limits.clip_channels)
+            seconds = max(0, file.frames) / rate
+            if seconds > limits.clip_seconds:
+                raise InputError(
+                    "error.clip_seconds", name=name, seconds=round(seconds), limit=round(limits.clip_seconds)
+                )
+            samples = _first_frames(file, int(limits.heard_seconds * rate))
+    except (soundfile.SoundFileError, OSError, ValueError, TypeError):
+        raise InputError("error.clip_unreadable", name=name) from None
+    if samples.shape[-1] == 0:
+        raise InputError("error.clip_empty", name=name)
+    if not np.isfinite(samples).all():
+        raise InputError("error.clip_not_finite", name=name)
+    if np.abs(samples).max() < _SILENCE:
+        raise InputError("error.clip_silent", name=name)
+    return Clip(samples, rate, name, file_seconds=max(seconds, samples.shape[-1] / rate))
+
+
+def _first_frames(file: soundfile.SoundFile, frames: int) -> np.ndarray:
+    """(channels ≤ 2, ≤ frames) float32"""
+    blocks = []
+    while frames > 0:
+        block = file.read(min(frames, _BLOCK_FRAMES), dtype="float32", always_2d=True).T
+        if block.shape[1] == 0:
+            break
+        frames -= block.shape[1]
+        blocks.append(block if len(block) <= 2 else block.mean(axis=0, keepdims=True))
+    return np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 0), np.float32)
+
+
+def resampled(samples: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
+    """`samples` (channels, samples) at `target_rate` Hz, by soxr's high quality."""
+    if source_rate == target_rate:
+        return samples
+    import soxr
+
+    return soxr.resample(samples.T, source_rate, target_rate).T.astype(np.float32)
+
+
+def with_channels(samples: np.ndarray, channels: int) -> np.ndarray:
+    """`samples` (1 or 2, n) as `channels` of them: mixed to one, or one heard on both sides."""
+    if len(samples) == channels:
+        return samples
+    return samples.mean(axis=0, keepdims=True) if channels == 1 else np.repeat(samples, channels, axis=0)
+
+
+def to_int16(samples: np.ndarray) -> np.ndarray:
+    """16-bit samples; music above full scale is turned down as a whole rather than clipped."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    return np.round(samples * (32767 / max(peak, 1.0))).astype(np.int16)
+
+
+def write_audio(path: Path, samples: np.ndarray, sampling_rate: int) -> None:
+    """Writes `samples` (channels, samples) float32 as `path`'s suffix says: .wav, .flac (16 bit) or .mp3.
+
+    The file appears whole or not at all. Raises InputError for another suffix or a missing folder,
+    MachineError where the disk is full or refuses.
+    """
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in FORMATS:
+        raise InputError("error.out_format", suffix=path.suffix or path.name, formats=", ".join(FORMATS))
+    encoded = io.BytesIO()
+    soundfile.write(encoded, to_int16(samples).T, sampling_rate, format=kind.upper())
+    write_whole(path, encoded.getvalue())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes `content` beside `path` and moves it there; faults as in `write_audio`."""
+    if not path.parent.is_dir():
+        raise InputError("error.out_folder", folder=str(path.parent))
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            partial.write_bytes(content)
+            os.replace(partial, path)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+    except OSError as fault:
+        if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise MachineError("error.disk_full", name=path.name) from fault
+        raise MachineError("error.cannot_write", name=path.name, reason=fault.strerror or str(fault)) from fault

@@ -1,0 +1,264 @@
+"""The command line: one call, one batch, on the pipeline in this process.
+
+Exit 0 with the files written; 2 with one line on stderr for anything wrong with what the user gave;
+1 with one line for anything else, an interrupt included (what was made by then is written).
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from musicgen_ui import checkpoints
+from musicgen_ui.audio import FORMATS, read_clip, write_audio
+from musicgen_ui.download import download
+from musicgen_ui.errors import AppError, InputError
+from musicgen_ui.limits import Limits
+from musicgen_ui.locales import choose_language, sentence
+from musicgen_ui.request import ENGINES, Request, Settings, checked, checked_for_model, number
+from musicgen_ui.take import Take
+
+EXAMPLES = """\
+examples:
+  python -m musicgen_ui "slow piano in A minor" --seconds 8 --seed 7 --out take.wav
+  python -m musicgen_ui --audio clip.wav --mode melody "as a string quartet" --out take.flac
+  python -m musicgen_ui --unconditional --takes 2 --out take.mp3
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the command line; returns the exit code."""
+    language = choose_language(
+        (os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or "").replace("_", "-")
+    )
+    debug = "--debug" in arguments
+    try:
+        return _run(_parser().parse_args(arguments), language)
+    except AppError as fault:
+        if debug:
+            traceback.print_exc()
+        return _say(fault.in_language(language), fault.exit_code)
+    except MemoryError:
+        return _say(sentence(language, "error.out_of_memory", model="?"), 1)
+    except Exception as fault:
+        if debug:
+            raise
+        return _say(f"{type(fault).__name__}: {' '.join(str(fault).split())[:300]} (--debug)", 1)
+
+
+def _run(options: argparse.Namespace, language: str) -> int:
+    stop = _Interrupt()
+    limits = Limits()
+    out = Path(options.out)
+    if out.suffix.lower().lstrip(".") not in FORMATS:
+        raise InputError("error.out_format", suffix=out.suffix or out.name, formats=", ".join(FORMATS))
+    if not out.parent.is_dir():
+        raise InputError("error.out_folder", folder=str(out.parent))
+    clips = tuple(read_clip(path, limits) for path in options.audio)
+    mode = _mode(options)
+    model = checkpoints.for_mode(options.model, mode)
+    place = checkpoints.locate(model)
+    progress = _ProgressLine(language)
+    request = Request(
+        mode=mode,
+        prompts=tuple(options.prompt),
+        clips=clips,
+        model=model,
+        engine=options.engine,
+        settings=Settings(
+            max_new_tokens=options.max_new_tokens,
+            guidance_scale=options.guidance,
+            do_sample=False if options.greedy else None,
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+        ),
+        seed=options.seed,
+        takes=options.takes,
+    )
+    if mode == "unconditional" and options.prompt:
+        raise InputError("error.prompt_unused")
+    request = checked(request, limits)
+    folder = place if isinstance(place, Path) else download(place, progress.downloading(model), stop.is_set)
+    info = checkpoints.info(model)
+    if options.seconds is not None:
+        request = _with_seconds(request, info.tokens(_seconds(options)))
+    asked = request.settings.max_new_tokens
+    request = checked_for_model(request, info)
+
+    from musicgen_ui.memory import check_room_for, peak_bytes
+
+    check_room_for(folder, model)
+    progress.say("cli.loading", model=model)
+    started = time.perf_counter()
+    from musicgen_ui.pipeline import Pipeline
+
+    pipeline = Pipeline()
+    pipeline.load(model, folder)
+    load_seconds = time.perf_counter() - started
+    takes = pipeline.run(request, progress, stop.is_set)
+    started = time.perf_counter()
+    files = _write(takes, out)
+    save_seconds = time.perf_counter() - started
+    progress.clear()
+    if asked is not None and takes and takes[0].record["max_new_tokens"] < asked:
+        made = info.seconds(takes[0].record["max_new_tokens"])
+        print(sentence(language, "cli.held", model=model, seconds=f"{made:.1f}"), file=sys.stderr)
+    if options.json:
+        stages = {"load": load_seconds, **(takes[0].record["stages"] if takes else {}), "save": save_seconds}
+        print(
+            json.dumps(
+                {
+                    "files": [str(file) for file in files],
+                    "seconds": [round(take.seconds, 3) for take in takes],
+                    "seed": takes[0].record["seed"] if takes else request.seed,
+                    "model": model,
+                    "engine": takes[0].record["engine"] if takes else request.engine,
+                    "tokens": takes[0].record["tokens"] if takes else 0,
+                    "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
+                    "peak_gb": round(peak_bytes() / 1e9, 3),
+                },
+                ensure_ascii=False,
+            )
+        )
+    else:
+        for file in files:
+            print(file)
+    if stop.is_set():
+        return _say(sentence(language, "cli.stopped"), 1)
+    return 0
+
+
+def _mode(options: argparse.Namespace) -> str:
+    if options.unconditional:
+        return "unconditional"
+    if not options.audio and options.mode is None:
+        return "text"
+    if options.mode is not None:
+        return options.mode
+    return "melody" if options.model in checkpoints.MENU and checkpoints.MENU[options.model].melody else "continue"
+
+
+def _seconds(options: argparse.Namespace) -> float:
+    if options.max_new_tokens is not None:
+        raise InputError("cli.usage", problem="--seconds / --max-new-tokens")
+    seconds = number("seconds", options.seconds, float)
+    if seconds is None or not 0 < seconds <= 3_600:
+        raise InputError("error.range", name="seconds", low=0.1, high=3_600, value=options.seconds)
+    return float(seconds)
+
+
+def _with_seconds(request: Request, tokens: int) -> Request:
+    from dataclasses import replace
+
+    return replace(request, settings=replace(request.settings, max_new_tokens=tokens))
+
+
+def _write(takes: Sequence[Take], out: Path) -> list[Path]:
+    """One take at `out`; several at out-1, out-2 …"""
+    files = [out] if len(takes) == 1 else [out.with_stem(f"{out.stem}-{n}") for n in range(1, len(takes) + 1)]
+    for take, file in zip(takes, files, strict=True):
+        write_audio(file, take.samples, take.sampling_rate)
+    return files
+
+
+def _say(text: str, exit_code: int) -> int:
+    print(text, file=sys.stderr)
+    return exit_code
+
+
+class _Interrupt:
+    """Ctrl+C once: stop and keep what was made. Twice: as ever."""
+
+    def __init__(self) -> None:
+        self._pressed = False
+        signal.signal(signal.SIGINT, self._press)
+
+    def _press(self, number: int, frame: object) -> None:
+        self._pressed = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def is_set(self) -> bool:
+        return self._pressed
+
+
+class _ProgressLine:
+    """One line on a terminal's stderr, written over and over; nothing where stderr is no terminal."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._shown = sys.stderr.isatty()
+        self._started = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage == "codec":
+            self.say("cli.decoding")
+        elif done == 0:
+            self._started = time.perf_counter()
+        else:
+            left = (time.perf_counter() - self._started) / done * (total - done)
+            self.say("cli.progress", done=done, total=total, seconds=round(left))
+
+    def downloading(self, model: str):
+        def progress(done: int, total: int) -> None:
+            self.say("cli.downloading", model=model, done=done >> 20, total=total >> 20)
+
+        return progress
+
+    def say(self, key: str, **params: object) -> None:
+        if self._shown:
+            print(f"\r\x1b[K{sentence(self._language, key, **params)}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError("cli.usage", problem=message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m musicgen_ui",
+        description="Music from a description or a clip, by MusicGen on MindNLP and MindSpore.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("prompt", nargs="*", help="what the music should be; several prompts make one batch")
+    add("--unconditional", action="store_true", help="music without any description")
+    add("--audio", action="append", default=[], metavar="FILE", help="a clip to continue or to follow; may be repeated")
+    add("--mode", choices=("text", "continue", "melody"), help="what to do with the clip (default: what the model can)")
+    add(
+        "--model",
+        default=checkpoints.DEFAULT,
+        metavar="NAME|PATH",
+        help=f"{', '.join(checkpoints.MENU)}, a folder, or a hub id",
+    )
+    add("--engine", default="auto", metavar="|".join(ENGINES), help="what runs the decoder")
+    add("--seconds", metavar="S", help="how much new music (default: as the model's generation config says)")
+    add("--max-new-tokens", metavar="N", help="the same in decoding steps")
+    add("--guidance", metavar="G", help="guidance_scale: how closely to keep to the description (config: mostly 3)")
+    add("--greedy", action="store_true", help="take the likeliest token at each step instead of sampling")
+    add("--temperature", metavar="T", help="sampling: above 1 bolder, below 1 safer")
+    add("--top-k", metavar="K", help="sampling: among the K likeliest tokens (0: all)")
+    add("--top-p", metavar="P", help="sampling: among the likeliest tokens that make up P")
+    add("--seed", metavar="N", help="the same call with the same seed gives the same samples")
+    add("--takes", default=1, metavar="N", help="how many takes of each prompt; take i is drawn with seed + i - 1")
+    add(
+        "--out",
+        default="musicgen_out_audio.wav",
+        metavar="FILE",
+        help=f"where to save; the suffix picks {', '.join(FORMATS)}",
+    )
+    add("--json", action="store_true", help="print one JSON object about what was made")
+    add("--debug", action="store_true", help="show the traceback of a fault")
+    return parser

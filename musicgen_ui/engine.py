@@ -1,0 +1,336 @@
+"""The page's side of the engine: requests wait their turn here, and one worker process makes them.
+
+`Engine` starts and supervises the process (musicgen_ui/worker.py). One that dies is started again: its
+request gets one sentence, the others go on.
+"""
+
+import itertools
+import logging
+import multiprocessing
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from musicgen_ui import checkpoints, worker
+from musicgen_ui.download import DownloadStopped, download, downloaded
+from musicgen_ui.errors import AppError, MachineError
+from musicgen_ui.events import Downloading, Event, Finished, Loaded, Loading, Queued, Starting
+from musicgen_ui.limits import Limits
+from musicgen_ui.model_info import ModelInfo
+from musicgen_ui.request import Request, checked, checked_for_model
+
+_START_ATTEMPTS = 3
+log = logging.getLogger(__name__)
+
+
+class Job:
+    """One request on its way. Iterating over it gives its events and blocks between them."""
+
+    def __init__(self, number: int, request: Request, owner: str, engine: "Engine") -> None:
+        self.number, self.request, self.owner = number, request, owner
+        self._engine = engine
+        self._events: queue.SimpleQueue[Event | AppError] = queue.SimpleQueue()
+        self.folder: Path | None = None
+        self.stopping = False
+        self.over = False
+
+    def __iter__(self) -> Iterator[Event]:
+        """Events as they come, `Finished` the last. Raises the AppError that ended the request otherwise."""
+        while True:
+            event = self._events.get()
+            if isinstance(event, AppError):
+                raise event
+            yield event
+            if isinstance(event, Finished):
+                return
+
+    def stop(self) -> None:
+        """Ends the request within one step; `Finished` brings what was made."""
+        self._engine._stop(self)
+
+    abandon = stop  # nobody waits for it any more
+
+    def tell(self, event: Event | AppError) -> None:
+        if not self.over:
+            self.over = isinstance(event, (Finished, AppError))
+            self._events.put(event)
+
+
+class Engine:
+    """A bounded queue of requests before one worker process."""
+
+    def __init__(self, limits: Limits, preload: tuple[str, ...] = ("nano", "nano-melody")) -> None:
+        self._limits = limits
+        self._preload = {name: folder for name in preload if (folder := checkpoints.MENU[name].folder)}
+        self._numbers = itertools.count(1)
+        self._changed = threading.Condition()
+        self._waiting: list[Job] = []
+        self._downloading: set[Job] = set()
+        self._running: Job | None = None
+        self._closed = False
+        self._status: Event | None = None
+        self._infos: dict[str, ModelInfo] = {}
+        self._seconds_per_token: dict[tuple[str, int], float] = {}
+        self._worker: _WorkerProcess | None = None
+        self._dispatcher = threading.Thread(target=self._dispatch, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Starts the worker process in the background."""
+        self._dispatcher.start()
+
+    def close(self) -> None:
+        """Ends the worker process; requests that still wait are told so."""
+        with self._changed:
+            self._closed = True
+            jobs = [*self._waiting, *self._downloading, *([self._running] if self._running else [])]
+            self._changed.notify_all()
+        for job in jobs:
+            job.tell(MachineError("error.engine_closed"))
+        if self._worker:
+            self._worker.kill()
+
+    def status(self) -> Event | None:
+        """What the engine itself is doing: Starting, Loading, Loaded; None before `start`."""
+        return self._status
+
+    def info(self, model: str) -> ModelInfo:
+        """`model`'s sizes and generation config: the loaded model's own, else its files', else as published."""
+        return self._infos.get(model) or checkpoints.info(model, self._limits.own_models)
+
+    def seconds_per_token(self, model: str, rows: int = 1, guided: bool = True) -> float | None:
+        """As measured on this machine with `rows` takes, or with the nearest number of them; None if never.
+
+        Guidance doubles the decoder's rows.
+        """
+        rows *= 1 + guided
+        measured = {known: value for (name, known), value in self._seconds_per_token.items() if name == model}
+        return measured[min(measured, key=lambda known: abs(known - rows))] if measured else None
+
+    def submit(self, request: Request, owner: str = "") -> Job:
+        """Puts `request` into the queue. Raises InputError for a bad one, MachineError when the queue is full."""
+        request = checked(request, self._limits)
+        place = checkpoints.locate(request.model, self._limits.own_models)
+        job = Job(next(self._numbers), request, owner, self)
+        job.folder = place if isinstance(place, Path) else downloaded(place)
+        if job.folder is not None:
+            checked_for_model(request, self.info(request.model))
+        elif request.model in checkpoints.MENU:  # not here yet: better refused now than after the download
+            checked_for_model(request, checkpoints.published_info(checkpoints.MENU[request.model]))
+        with self._changed:
+            if self._closed:
+                raise MachineError("error.engine_closed")
+            if len(self._waiting) + len(self._downloading) + (self._running is not None) >= self._limits.queue:
+                raise MachineError("error.queue_full", limit=self._limits.queue)
+            if job.folder is not None:
+                self._enqueue(job)
+            else:
+                self._downloading.add(job)
+                threading.Thread(target=self._download, args=(job, str(place)), daemon=True).start()
+        return job
+
+    def forget(self, owner: str) -> None:
+        """Ends all requests of `owner`, whose page is closed."""
+        with self._changed:
+            jobs = [*self._waiting, *self._downloading, *([self._running] if self._running else [])]
+        for job in jobs:
+            if job.owner == owner:
+                job.stop()
+
+    def _enqueue(self, job: Job) -> None:  # holding self._changed
+        self._waiting.append(job)
+        self._tell_places()
+        self._changed.notify_all()
+
+    def _tell_places(self) -> None:  # holding self._changed
+        for place, job in enumerate(self._waiting):
+            job.tell(Queued(place + (self._running is not None)))
+
+    def _stop(self, job: Job) -> None:
+        with self._changed:
+            job.stopping = True
+            if job in self._waiting:
+                self._waiting.remove(job)
+                job.tell(Finished(()))
+                self._tell_places()
+            elif job is self._running and self._worker:
+                self._worker.send(worker.Stop(job.number))
+
+    def _download(self, job: Job, hub_id: str) -> None:
+        """In a thread of its own: a download takes nobody's turn."""
+        job.tell(Downloading(job.request.model, 0, 0))
+        fault: AppError | None = None
+        try:
+            job.folder = download(
+                hub_id,
+                lambda done, total: job.tell(Downloading(job.request.model, done, total)),
+                lambda: job.stopping or self._closed,
+            )
+            checked_for_model(job.request, self.info(job.request.model))
+        except DownloadStopped:
+            pass
+        except AppError as problem:
+            fault = problem
+        except Exception:
+            log.exception("download of %s failed", hub_id)
+            fault = MachineError("error.unexpected")
+        with self._changed:
+            self._downloading.discard(job)
+            if fault is not None:
+                job.tell(fault)
+            elif job.stopping or job.folder is None:
+                job.tell(Finished(()))
+            else:
+                self._enqueue(job)
+
+    def _dispatch(self) -> None:
+        """The engine's thread: keeps a worker process alive and hands it one request after the other."""
+        failures = 0
+        while not self._closed:
+            if self._worker is None or not self._worker.ready:
+                try:
+                    self._start_worker()
+                    failures = 0
+                except _WorkerDied as death:
+                    failures += 1
+                    log.error("the engine process ended while starting (exit code %s)", death.exit_code)
+                    if failures >= _START_ATTEMPTS:
+                        self._fail_all(MachineError("error.engine_does_not_start"))
+                    with self._changed:
+                        self._changed.wait(timeout=min(60, 2**failures))
+                    continue
+            try:
+                job = self._next_job()
+                if job is None:
+                    continue
+                self._serve(job)
+            except _WorkerDied as death:
+                if self._closed:
+                    return
+                log.error("the engine process ended (exit code %s)", death.exit_code)
+                self._worker = None
+                self._infos.clear()
+                killed = death.exit_code == -9
+                with self._changed:
+                    if self._running:
+                        self._running.tell(MachineError("error.engine_killed" if killed else "error.engine_died"))
+                    self._running = None
+
+    def _start_worker(self) -> None:
+        self._status = Starting()
+        self._worker = _WorkerProcess()
+        self._worker.send(worker.Preload(self._preload))
+        while not self._worker.ready:
+            self._receive(None)
+
+    def _next_job(self) -> Job | None:
+        """Waits for one, watching the idle worker meanwhile."""
+        assert self._worker
+        with self._changed:
+            if not self._waiting:
+                self._changed.wait(timeout=1.0)
+            if not self._waiting:
+                self._worker.check()
+                return None
+            self._running = self._waiting.pop(0)
+            self._tell_places()
+            return self._running
+
+    def _serve(self, job: Job) -> None:
+        assert self._worker
+        assert job.folder
+        if self._must_make_room_for(job.request.model):
+            log.info("a new engine process for %s", job.request.model)
+            self._worker.kill()
+            self._infos.clear()
+            job.tell(Starting())
+            self._start_worker()
+        self._worker.send(worker.Run(job.number, job.request, job.folder))
+        if job.stopping:
+            self._worker.send(worker.Stop(job.number))
+        while not job.over:
+            self._receive(job)
+        with self._changed:
+            self._running = None
+            self._tell_places()
+
+    def _must_make_room_for(self, model: str) -> bool:
+        """Whether another checkpoint besides the bundled ones is loaded: only a process's end gives all memory back."""
+        return model not in self._infos and any(name not in self._preload for name in self._infos)
+
+    def _receive(self, job: Job | None) -> None:
+        assert self._worker
+        message = self._worker.receive()
+        if isinstance(message, worker.Ready):
+            self._worker.ready = True
+        elif isinstance(message, worker.Measured):
+            self._seconds_per_token[message.info.name, 2] = message.seconds_per_token
+        elif isinstance(message, worker.Failed):
+            if job and job.number == message.job:
+                job.tell(message.fault)
+        else:
+            number, event = message
+            if isinstance(event, (Loading, Loaded)):
+                self._status = event
+            if isinstance(event, Loaded):
+                self._infos[event.info.name] = event.info
+            if job and job.number == number:
+                if isinstance(event, Finished):
+                    self._measure(job, event)
+                job.tell(event)
+
+    def _measure(self, job: Job, finished: Finished) -> None:
+        if finished.takes and finished.takes[0].record["tokens"] >= worker.WARM_UP_TOKENS:
+            record = finished.takes[0].record
+            rows = len(finished.takes) * (1 + (record["guidance_scale"] > 1))
+            self._seconds_per_token[job.request.model, rows] = sum(record["stages"].values()) / record["tokens"]
+
+    def _fail_all(self, fault: AppError) -> None:
+        with self._changed:
+            for job in self._waiting:
+                job.tell(fault)
+            self._waiting.clear()
+
+
+class _WorkerDied(Exception):
+    def __init__(self, exit_code: int | None) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+class _WorkerProcess:
+    """The process and its pipe."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=worker.main, args=(theirs,), name="musicgen engine", daemon=True)
+        self._process.start()
+        theirs.close()
+        self._sending = threading.Lock()
+        self.ready = False
+
+    def send(self, message: object) -> None:
+        try:
+            with self._sending:
+                self._pipe.send(message)
+        except OSError:
+            pass  # it is dead: `receive` says so
+
+    def receive(self):
+        """The next message; _WorkerDied when there will be none."""
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(timeout=5)
+            self.ready = False
+            raise _WorkerDied(self._process.exitcode) from None
+
+    def check(self) -> None:
+        if not self._process.is_alive():
+            self.receive()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join(timeout=5)
+        self._pipe.close()

@@ -1,0 +1,29 @@
+"""Every limit on what a user may ask for, in one place."""
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds checked before work starts. Each stands in one sentence that the user reads when it is passed."""
+
+    prompt_characters: int = 2_000
+    prompts: int = 8
+    takes: int = 4
+    rows: int = 8
+    """prompts × takes: the rows of one batch"""
+    clip_bytes: int = 50 * 1024 * 1024
+    clip_seconds: float = 600.0
+    """a longer file is refused unread"""
+    heard_seconds: float = 60.0
+    """of a longer file the first so many seconds are read"""
+    clip_channels: int = 32
+    queue: int = 16
+    """requests that may wait for the engine, the running one included"""
+    own_models: bool = True
+    """whether a model may be a folder or any id of the hub; not for strangers on a public Space"""
+
+    @classmethod
+    def of_this_machine(cls) -> "Limits":
+        return cls(own_models="SPACE_ID" not in os.environ)

@@ -1,0 +1,63 @@
+"""The shared pipeline: the loaded checkpoints, one generation at a time."""
+
+import gc
+import secrets
+import threading
+from pathlib import Path
+from typing import Any
+
+from musicgen_ui import cures
+from musicgen_ui.musicgen import MusicGen, Progress, Stopped, never, no_progress
+from musicgen_ui.request import MAX_SEED, Request, checked_for_model
+from musicgen_ui.take import Take
+
+
+class Pipeline:
+    """Holds checkpoints by name. MindNLP is not thread-safe: a lock lets one load or generation run at a time."""
+
+    def __init__(self) -> None:
+        cures.apply()
+        self._models: dict[str, MusicGen] = {}
+        self._lock = threading.Lock()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._models
+
+    def load(self, name: str, folder: Path) -> MusicGen:
+        """The checkpoint `name`, loaded from `folder` if it isn't yet. InputError where that is broken."""
+        with self._lock:
+            if name not in self._models:
+                self._models[name] = MusicGen(name, folder)
+            return self._models[name]
+
+    def unload(self, name: str) -> None:
+        with self._lock:
+            self._models.pop(name, None)
+            gc.collect()
+
+    def run(self, request: Request, progress: Progress = no_progress, stopped: Stopped = never) -> list[Take]:
+        """`request`'s takes, on a checkpoint that `load` has loaded (KeyError otherwise).
+
+        Raises InputError for what the checkpoint can't do. Where `stopped` turns true, the takes so far.
+        """
+        model = self._models[request.model]
+        request = checked_for_model(request, model.info)
+        first_seed = secrets.randbelow(2**31) if request.seed is None else request.seed
+        control: dict[str, Any] = {
+            "settings": request.settings,
+            "seeds": [(first_seed + take) % (MAX_SEED + 1) for take in range(request.takes)],
+            "generation_config": request.generation_config,
+            "progress": progress,
+            "stopped": stopped,
+        }
+        prompts = request.prompts or ("",)
+        with self._lock:
+            match request.mode:
+                case "unconditional":
+                    return model.generate_unconditional(**control)
+                case "text":
+                    return model.generate(prompts, **control)
+                case "continue":
+                    return model.generate_continuation(request.clips, prompts, request.padded_seconds, **control)
+                case _:
+                    return model.generate_with_chroma(request.clips, prompts, **control)

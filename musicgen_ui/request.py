@@ -1,0 +1,223 @@
+"""What a user asks for: a `Request` of plain values, checked before any model is touched."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from musicgen_ui.errors import InputError
+from musicgen_ui.limits import Limits
+from musicgen_ui.model_info import ModelInfo
+
+MODES = ("unconditional", "text", "continue", "melody")
+ENGINES = ("auto", "mindnlp")
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Audio that the user gave: `samples` (channels, samples) float32 at `sampling_rate` Hz."""
+
+    samples: np.ndarray
+    sampling_rate: int
+    name: str = "clip"
+    file_seconds: float | None = None
+    """length of the file it came from, where only its start was read"""
+
+    @property
+    def seconds(self) -> float:
+        return self.samples.shape[-1] / self.sampling_rate
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to generate. The names are `generate`'s; None means: as the model's generation config says."""
+
+    max_new_tokens: int | None = None
+    guidance_scale: float | None = None
+    do_sample: bool | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def superseding(self, generation_config: Mapping[str, Any]) -> "Settings":
+        """These arguments, and `generation_config`'s value for each that is None."""
+        defaults: dict[str, Any] = {
+            "max_new_tokens": generation_config.get("max_new_tokens") or generation_config.get("max_length"),
+            "guidance_scale": generation_config.get("guidance_scale") or 1.0,
+            "do_sample": bool(generation_config.get("do_sample", False)),
+            "temperature": generation_config.get("temperature") or 1.0,
+            "top_k": 50 if generation_config.get("top_k") is None else generation_config["top_k"],
+            "top_p": generation_config.get("top_p") or 1.0,
+        }
+        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of one of the verbs. Rows of its batch: one per prompt (or clip) and take.
+
+    Take i (from 0) is drawn with seed + i. `padded_seconds` is how long the longest clip of a batch
+    was: a shorter clip is padded on its left to that length, as the reference processor does, and
+    its record keeps the figure so that the take can be made again alone.
+    """
+
+    mode: str = "text"
+    prompts: tuple[str, ...] = ()
+    clips: tuple[Clip, ...] = ()
+    model: str = "nano"
+    engine: str = "auto"
+    settings: Settings = field(default_factory=Settings)
+    seed: int | None = None
+    takes: int = 1
+    padded_seconds: float = 0.0
+    generation_config: Mapping[str, Any] = field(default_factory=dict)
+    """this user's changes to the model's generation config; `settings` supersede them"""
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "max_new_tokens": (1, math.inf),
+    "max_length": (1, math.inf),
+    "guidance_scale": (1.0, 20.0),
+    "temperature": (0.01, 10.0),
+    "top_k": (0, math.inf),
+    "top_p": (0.01, 1.0),
+}
+_KINDS: dict[str, type] = {
+    "max_new_tokens": int,
+    "max_length": int,
+    "guidance_scale": float,
+    "do_sample": bool,
+    "temperature": float,
+    "top_k": int,
+    "top_p": float,
+}
+
+
+Number = TypeVar("Number", int, float, bool)
+
+
+def number(name: str, value: object, kind: type[Number]) -> Number | None:
+    """`value` as an int, a float or a bool; None and "" stay None. InputError names the parameter."""
+    if value is None or value == "":
+        return None
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        raise InputError("error.not_a_switch", name=name, value=_shown(value))
+    if isinstance(value, (bool, list, tuple, dict)):
+        raise InputError("error.not_a_number", name=name, value=_shown(value))
+    try:
+        result = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise InputError("error.not_a_number", name=name, value=_shown(value)) from None
+    if not math.isfinite(result) or (kind is int and result != int(result)):
+        raise InputError("error.not_a_number", name=name, value=_shown(value))
+    return kind(value) if isinstance(value, int) else kind(result)
+
+
+def checked(request: Request, limits: Limits) -> Request:
+    """`request` with numbers as numbers and prompts stripped, or an InputError that says what is wrong.
+
+    Checks all that needs no model; `checked_for_model` does the rest.
+    """
+    if request.mode not in MODES:
+        raise InputError("error.mode", value=_shown(request.mode), modes=", ".join(MODES))
+    given: dict[str, Any] = {f.name: getattr(request.settings, f.name) for f in fields(Settings)}
+    settings = Settings(**{name: number(name, value, _KINDS[name]) for name, value in given.items()})
+    if request.engine not in ENGINES:
+        raise InputError("error.engine", engine=_shown(request.engine), engines=", ".join(ENGINES))
+    for name in request.generation_config:
+        if name not in _KINDS:
+            raise InputError("error.config_key", name=_shown(name), names=", ".join(_KINDS))
+    _check_ranges(vars(settings))
+    _check_ranges(request.generation_config)
+    seed = number("seed", request.seed, int)
+    if seed is not None and not 0 <= seed <= MAX_SEED:
+        raise InputError("error.range", name="seed", low=0, high=MAX_SEED, value=seed)
+    takes = number("takes", request.takes, int)
+    if takes is None or not 1 <= takes <= limits.takes:
+        raise InputError("error.range", name="takes", low=1, high=limits.takes, value=_shown(request.takes))
+    prompts = _checked_prompts(request, limits)
+    _check_clips(request, limits)
+    conditions = max(len(prompts), len(request.clips), 1)
+    if conditions * takes > limits.rows:
+        raise InputError("error.rows", rows=conditions * takes, limit=limits.rows)
+    return replace(request, settings=settings, seed=seed, takes=takes, prompts=prompts)
+
+
+def checked_for_model(request: Request, info: ModelInfo) -> Request:
+    """`request` as `info`'s model can do it, or an InputError: the right kind of checkpoint, and room
+    for the clip and the new music together within the model's `max_length`.
+
+    `max_new_tokens` is held within that room; what was really used stands in the take's record.
+    """
+    if request.mode == "melody" and not info.melody:
+        raise InputError("error.model_cannot_follow", model=info.name)
+    if request.mode == "continue" and info.melody:
+        raise InputError("error.model_cannot_continue", model=info.name)
+    config = {**info.generation_config, **request.generation_config}
+    settings = request.settings.superseding(config)
+    max_length = int(config.get("max_length") or info.max_length)
+    max_length = min(max_length, info.max_length)
+    clip_seconds = 0.0
+    if request.mode == "continue":
+        clip_seconds = max(request.padded_seconds, *(clip.file_seconds or clip.seconds for clip in request.clips))
+    room = max_length - math.ceil(clip_seconds * info.frame_rate)
+    minimum = info.codebooks
+    if room < minimum:
+        raise InputError(
+            "error.clip_fills_model",
+            clip_seconds=round(clip_seconds, 1),
+            model_seconds=round(info.seconds(max_length), 1),
+        )
+    tokens = min(settings.max_new_tokens or room, room)
+    if tokens < minimum:
+        raise InputError("error.too_few_tokens", minimum=minimum, value=tokens)
+    return replace(request, settings=replace(settings, max_new_tokens=tokens))
+
+
+def _check_ranges(values: Mapping[str, Any]) -> None:
+    for name, (low, high) in _RANGES.items():
+        value = number(name, values.get(name), _KINDS[name])
+        if value is not None and not low <= value <= high:
+            if high == math.inf:
+                raise InputError("error.at_least", name=name, low=low, value=value)
+            raise InputError("error.range", name=name, low=low, high=high, value=value)
+
+
+def _checked_prompts(request: Request, limits: Limits) -> tuple[str, ...]:
+    prompts = tuple(" ".join(prompt.split()) for prompt in request.prompts)
+    if request.mode == "unconditional":
+        return ()
+    if request.mode == "text":
+        prompts = tuple(prompt for prompt in prompts if prompt)
+        if not prompts:
+            raise InputError("error.prompt_empty")
+    if len(prompts) > limits.prompts:
+        raise InputError("error.prompts", count=len(prompts), limit=limits.prompts)
+    for prompt in prompts:
+        if len(prompt) > limits.prompt_characters:
+            raise InputError("error.prompt_long", count=len(prompt), limit=limits.prompt_characters)
+    return prompts
+
+
+def _check_clips(request: Request, limits: Limits) -> None:
+    if request.mode in ("unconditional", "text"):
+        if request.clips:
+            raise InputError("error.clip_unused", mode=request.mode)
+        return
+    if not request.clips:
+        raise InputError("error.clip_missing")
+    prompts = len(request.prompts)
+    if prompts > 1 and len(request.clips) > 1 and prompts != len(request.clips):
+        raise InputError("error.prompts_and_clips", prompts=prompts, clips=len(request.clips))
+    if len(request.clips) > limits.prompts:
+        raise InputError("error.clips", count=len(request.clips), limit=limits.prompts)
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:39] + "…"
