@@ -31,11 +31,11 @@ reference: $(VENV)-reference/installed
 clean:
 	rm -rf $(VENV) $(VENV)-reference
 
-# What stands after "Without dependencies" would bring torch, which MindNLP replaces.
+# The three parts of requirements.txt: with dependencies, without (they would bring torch), not at all.
 $(VENV)/app: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	sed '/^# Without dependencies/,$$d' requirements.txt > $(VENV)/with-dependencies.txt
-	sed '1,/^# Without dependencies/d' requirements.txt > $(VENV)/without-dependencies.txt
+	sed -n '/^# Without dependencies/,/^# Only wanted/p' requirements.txt > $(VENV)/without-dependencies.txt
 	$(PIP) -r $(VENV)/with-dependencies.txt
 	$(PIP) --no-deps -r $(VENV)/without-dependencies.txt
 	touch $@

@@ -23,6 +23,8 @@ class Checkpoint:
     parameters: int
     melody: bool = False
     channels: int = 1
+    trained: bool = True
+    """False while its weights are random: the page says that it makes noise"""
 
     @property
     def folder(self) -> Path | None:
@@ -47,8 +49,8 @@ def _by_meta(name: str, million_parameters: int, melody: bool = False, channels:
 MENU: dict[str, Checkpoint] = {
     checkpoint.name: checkpoint
     for checkpoint in (
-        Checkpoint("nano", None, 3_448_574),
-        Checkpoint("nano-melody", None, 3_185_150, melody=True),
+        Checkpoint("nano", None, 2_318_398, trained=False),
+        Checkpoint("nano-melody", None, 2_208_478, melody=True, trained=False),
         _by_meta("small", 589),
         _by_meta("medium", 2_006),
         _by_meta("large", 3_424),

@@ -6,6 +6,7 @@ without each. Look at all of them again when MindNLP leaves 0.5.1. Nothing in si
 MindNLP must be imported before transformers; importing this module does that, in the right order.
 """
 
+import functools
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -34,8 +35,9 @@ from mindtorch._op_prim.cpu import legacy as cpu_kernels
 _generators: ContextVar[Sequence[np.random.Generator] | None] = ContextVar("generators", default=None)
 
 
+@functools.cache
 def apply() -> None:
-    """Applies every cure that is not the matter of one model. Once per process, before a model is made."""
+    """Applies every cure that is not the matter of one model: once in a process, before a model is made."""
     if mindspore.get_context("device_target") == "CPU":
         launch_synchronously()
         multiply_by_matmul_in_linear_layers()
@@ -98,7 +100,8 @@ def take_logarithms_with_numpy() -> None:
         values = input.asnumpy()
         if not np.issubdtype(values.dtype, np.floating):
             values = values.astype(np.float32)
-        return mindtorch.tensor(np.log(values), device=input.device)
+        with np.errstate(divide="ignore", invalid="ignore"):  # as torch: −inf and nan without a word
+            return mindtorch.tensor(np.log(values), device=input.device)
 
     cpu_api.log = log
 

@@ -34,6 +34,8 @@ class Job:
         self.folder: Path | None = None
         self.stopping = False
         self.over = False
+        self.begun = False
+        self.retried = False
 
     def __iter__(self) -> Iterator[Event]:
         """Events as they come, `Finished` the last. Raises the AppError that ended the request otherwise."""
@@ -209,12 +211,19 @@ class Engine:
                     return
                 log.error("the engine process ended (exit code %s)", death.exit_code)
                 self._worker = None
+                self._status = Starting()
                 self._infos.clear()
-                killed = death.exit_code == -9
                 with self._changed:
-                    if self._running:
-                        self._running.tell(MachineError("error.engine_killed" if killed else "error.engine_died"))
+                    self._blame(self._running, death)
                     self._running = None
+
+    def _blame(self, job: Job | None, death: "_WorkerDied") -> None:  # holding self._changed
+        """Tells `job` that the process died on it; one that it died before is served again."""
+        if job and not job.begun and not job.retried:
+            job.retried = True
+            self._waiting.insert(0, job)
+        elif job:
+            job.tell(MachineError("error.engine_killed" if death.exit_code == -9 else "error.engine_died"))
 
     def _start_worker(self) -> None:
         self._status = Starting()
@@ -275,6 +284,7 @@ class Engine:
             if isinstance(event, Loaded):
                 self._infos[event.info.name] = event.info
             if job and job.number == number:
+                job.begun = True
                 if isinstance(event, Finished):
                     self._measure(job, event)
                 job.tell(event)

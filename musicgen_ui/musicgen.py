@@ -52,17 +52,20 @@ class MusicGen:
         """Loads `folder`, a checkpoint in the hub's layout. Raises InputError where it is broken or of another kind."""
         self.info: ModelInfo = read_model_info(name, folder)
         model_class = cures.MelodyModel if self.info.melody else MusicgenForConditionalGeneration
+        file = "tokenizer.json"
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder)
             if not self.info.melody:  # a melody goes through musicgen_ui.chroma instead
+                file = "preprocessor_config.json"
                 self.feature_extractor = EncodecFeatureExtractor.from_pretrained(folder)
+            file = "model.safetensors"
             self.model, loading = model_class.from_pretrained(
                 folder, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
         except MemoryError:
             raise
         except Exception as fault:  # safetensors, tokenizers and transformers each have their own kinds
-            raise InputError("error.checkpoint_broken", model=name, file=_file_in(fault)) from fault
+            raise InputError("error.checkpoint_broken", model=name, file=file) from fault
         if loading["missing_keys"] or loading["mismatched_keys"]:
             raise InputError("error.checkpoint_broken", model=name, file="model.safetensors")
         self.model.eval()
@@ -138,20 +141,30 @@ class MusicGen:
         self,
         clips: Sequence[Clip],
         prompts: Sequence[str] = ("",),
+        padded_seconds: float = 0.0,
         settings: Settings = Settings(),
         seeds: Sequence[int] = (0,),
         **control,
     ) -> list[Take]:
-        """Music that follows the clips' melodies: their strongest pitch class, frame by frame."""
+        """Music that follows the clips' melodies: their strongest pitch class, frame by frame.
+
+        Clips of different lengths are padded on the right with silence; `padded_seconds` asks for more of it.
+        """
         if not self.info.melody:
             raise InputError("error.model_cannot_follow", model=self.info.name)
         started = time.perf_counter()
+        prepared = [with_channels(resampled(clip.samples, clip.sampling_rate, self.sampling_rate), 1)[0] for clip in clips]
+        longest = max(round(padded_seconds * self.sampling_rate), *(len(samples) for samples in prepared))
         features = chroma_features(
-            [with_channels(resampled(clip.samples, clip.sampling_rate, self.sampling_rate), 1)[0] for clip in clips],
+            [np.pad(samples, (0, longest - len(samples))) for samples in prepared],
             self.sampling_rate,
             n_chroma=self.model.config.num_chroma,
         )
-        record = {"mode": "melody", "stages": {"chroma": time.perf_counter() - started}}
+        record = {
+            "mode": "melody",
+            "padded_seconds": longest / self.sampling_rate if len(clips) > 1 or padded_seconds else 0.0,
+            "stages": {"chroma": time.perf_counter() - started},
+        }
         return self._run(record, prompts, clips, settings, seeds, chroma=features, **control)
 
     def _run(
@@ -164,6 +177,7 @@ class MusicGen:
         prompt_codes: np.ndarray | None = None,
         padding: Sequence[int] = (),
         chroma: np.ndarray | None = None,
+        padded_tokens: int = 0,
         generation_config: Mapping[str, Any] = MappingProxyType({}),
         progress: Progress = no_progress,
         stopped: Stopped = never,
@@ -171,7 +185,7 @@ class MusicGen:
         """The path of all verbs: prepare the conditioning, generate tokens, decode them, one row per take.
 
         prompt_codes: (clips, codebooks, frames); padding: samples on the left of each clip;
-        chroma: (clips, frames, 12); record: what the verb has to say about the takes.
+        chroma: (clips, frames, 12); padded_tokens: at least so many tokens of text, padding included; record: what the verb has to say about the takes.
         """
         conditions = max(len(prompts), len(clips))
         if len(prompts) not in (1, conditions) or (clips and len(clips) not in (1, conditions)):
@@ -190,9 +204,11 @@ class MusicGen:
         settings = settings.superseding(config)
         if chroma is None and not any(row.prompt for row in rows):
             settings = replace(settings, guidance_scale=1.0)  # nothing to guide towards: both halves would be the same
+        if len(prompts) > 1 or padded_tokens:
+            padded_tokens = min(MAX_TEXT_TOKENS, max(padded_tokens, self._text_tokens(prompts)))
         tokens = _TokenStreamer(len(rows), settings.max_new_tokens or self.info.max_new_tokens, progress, stopped)
         started = time.perf_counter()
-        self._generate_tokens(rows, settings, config, prompt_codes, chroma, tokens)
+        self._generate_tokens(rows, padded_tokens, settings, config, prompt_codes, chroma, tokens)
         stages = {**record.get("stages", {}), "text_encoder": tokens.started - started}
         stages["decoder"] = time.perf_counter() - tokens.started
 
@@ -210,6 +226,7 @@ class MusicGen:
             "model": self.info.name,
             "engine": "mindnlp",
             **vars(settings),
+            "padded_tokens": padded_tokens,
             "tokens": tokens.done,
             "complete": tokens.complete,
             "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
@@ -237,6 +254,7 @@ class MusicGen:
     def _generate_tokens(
         self,
         rows: Sequence["_Row"],
+        padded_tokens: int,
         settings: Settings,
         config: Mapping[str, Any],
         prompt_codes: np.ndarray | None,
@@ -244,7 +262,7 @@ class MusicGen:
         tokens: "_TokenStreamer",
     ) -> None:
         """Runs `generate` until `tokens` has them all or is stopped. Codes and chroma come one per row."""
-        inputs = self._conditioning([row.prompt for row in rows], chroma)
+        inputs = self._conditioning([row.prompt for row in rows], padded_tokens, chroma)
         if prompt_codes is not None:
             inputs["decoder_input_ids"] = torch.tensor(prompt_codes.reshape(-1, prompt_codes.shape[-1]))
         generation_config = GenerationConfig.from_dict({**self.model.generation_config.to_dict(), **config})
@@ -252,7 +270,12 @@ class MusicGen:
         with contextlib.suppress(_TokensEnded), torch.no_grad(), cures.drawing_from(generators):
             self.model.generate(**inputs, generation_config=generation_config, streamer=tokens, **vars(settings))
 
-    def _conditioning(self, texts: Sequence[str], chroma: np.ndarray | None) -> dict:
+    def _text_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens the longest text has."""
+        encoded = self.tokenizer(list(texts), truncation=True, max_length=MAX_TEXT_TOKENS)
+        return max(len(ids) for ids in encoded["input_ids"])
+
+    def _conditioning(self, texts: Sequence[str], padded_tokens: int, chroma: np.ndarray | None) -> dict:
         """`generate`'s inputs for one text per row; a row without text is masked out, as the null condition is."""
         if not any(texts) and not self.info.melody:
             null = self.model.get_unconditional_inputs(len(texts))
@@ -260,8 +283,9 @@ class MusicGen:
                 "encoder_outputs": BaseModelOutput(last_hidden_state=null.encoder_outputs[0]),
                 "attention_mask": null.attention_mask,
             }
+        width = padded_tokens or self._text_tokens(texts)
         tokens = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=MAX_TEXT_TOKENS, return_tensors="np"
+            list(texts), padding="max_length", truncation=True, max_length=width, return_tensors="np"
         )
         mask = tokens["attention_mask"] * np.array([[bool(text)] for text in texts])
         inputs = {
@@ -348,9 +372,3 @@ class _TokenStreamer(BaseStreamer):
 def _plain(config: dict) -> dict:
     return {name: value for name, value in config.items() if isinstance(value, (bool, int, float)) and name[0] != "_"}
 
-
-def _file_in(fault: Exception) -> str:
-    text = f"{type(fault).__name__} {fault}".lower()
-    if "tokenizer" in text or "sentencepiece" in text or "spiece" in text:
-        return "tokenizer.json"
-    return "preprocessor_config.json" if "preprocessor" in text else "model.safetensors"

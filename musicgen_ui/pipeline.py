@@ -46,6 +46,7 @@ class Pipeline:
         control: dict[str, Any] = {
             "settings": request.settings,
             "seeds": [(first_seed + take) % (MAX_SEED + 1) for take in range(request.takes)],
+            "padded_tokens": request.padded_tokens,
             "generation_config": request.generation_config,
             "progress": progress,
             "stopped": stopped,
@@ -60,4 +61,4 @@ class Pipeline:
                 case "continue":
                     return model.generate_continuation(request.clips, prompts, request.padded_seconds, **control)
                 case _:
-                    return model.generate_with_chroma(request.clips, prompts, **control)
+                    return model.generate_with_chroma(request.clips, prompts, request.padded_seconds, **control)

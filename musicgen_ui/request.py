@@ -59,9 +59,9 @@ class Settings:
 class Request:
     """One call of one of the verbs. Rows of its batch: one per prompt (or clip) and take.
 
-    Take i (from 0) is drawn with seed + i. `padded_seconds` is how long the longest clip of a batch
-    was: a shorter clip is padded on its left to that length, as the reference processor does, and
-    its record keeps the figure so that the take can be made again alone.
+    Take i (from 0) is drawn with seed + i. `padded_seconds` and `padded_tokens` are how long the longest
+    clip and the longest prompt of a batch were: the others are padded to that, as the reference processor
+    does, and a take's record keeps the figures so that it can be made again alone.
     """
 
     mode: str = "text"
@@ -73,6 +73,7 @@ class Request:
     seed: int | None = None
     takes: int = 1
     padded_seconds: float = 0.0
+    padded_tokens: int = 0
     generation_config: Mapping[str, Any] = field(default_factory=dict)
     """this user's changes to the model's generation config; `settings` supersede them"""
 
@@ -111,7 +112,7 @@ def number(name: str, value: object, kind: type[Number]) -> Number | None:
         raise InputError("error.not_a_number", name=name, value=_shown(value))
     try:
         result = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError("error.not_a_number", name=name, value=_shown(value)) from None
     if not math.isfinite(result) or (kind is int and result != int(result)):
         raise InputError("error.not_a_number", name=name, value=_shown(value))
@@ -132,8 +133,9 @@ def checked(request: Request, limits: Limits) -> Request:
     for name in request.generation_config:
         if name not in _KINDS:
             raise InputError("error.config_key", name=_shown(name), names=", ".join(_KINDS))
+    config = {name: number(name, value, _KINDS[name]) for name, value in request.generation_config.items()}
     _check_ranges(vars(settings))
-    _check_ranges(request.generation_config)
+    _check_ranges(config)
     seed = number("seed", request.seed, int)
     if seed is not None and not 0 <= seed <= MAX_SEED:
         raise InputError("error.range", name="seed", low=0, high=MAX_SEED, value=seed)
@@ -145,7 +147,8 @@ def checked(request: Request, limits: Limits) -> Request:
     conditions = max(len(prompts), len(request.clips), 1)
     if conditions * takes > limits.rows:
         raise InputError("error.rows", rows=conditions * takes, limit=limits.rows)
-    return replace(request, settings=settings, seed=seed, takes=takes, prompts=prompts)
+    config = {name: value for name, value in config.items() if value is not None}
+    return replace(request, settings=settings, generation_config=config, seed=seed, takes=takes, prompts=prompts)
 
 
 def checked_for_model(request: Request, info: ModelInfo) -> Request:

@@ -1,0 +1,1 @@
+"""The page. It knows no MindSpore: `build_page` is handed an engine."""

@@ -1,0 +1,149 @@
+"""What the controls say: estimates, notes on the model, the generation config. Functions of plain values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import gradio as gr
+
+from musicgen_ui.checkpoints import for_mode
+from musicgen_ui.errors import AppError
+from musicgen_ui.events import Loaded
+from musicgen_ui.model_info import ModelInfo
+from musicgen_ui.ui import controls, generation_config, status
+from musicgen_ui.ui.asks import Changes, prompt_lines
+from musicgen_ui.ui.inputs import mode_choices
+from musicgen_ui.ui.sessions import Sessions
+from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
+from musicgen_ui.ui.surface import Engine
+
+_WATCH, _WATCH_READY = 2.0, 20.0  # seconds between two looks at the engine
+
+
+@dataclass(frozen=True)
+class Advice:
+    engine: Engine
+    sessions: Sessions
+
+    def opened(self, model: str, changes: Changes, request: gr.Request) -> list[object]:
+        """Sentences that only the server can make, in this reader's language."""
+        language = language_of(request)
+        return [
+            gr.update(choices=controls.model_choices(language)),
+            gr.update(choices=mode_choices(language)),
+            status.idle(language),
+            status.engine_chip(self.engine.status(), language),
+            self._model_note(model, language),
+            self.config_table(model, changes, None, request),
+        ]
+
+    def watch(self, request: gr.Request) -> list[object]:
+        event = self.engine.status()
+        pause = _WATCH_READY if isinstance(event, Loaded) else _WATCH
+        return [status.engine_chip(event, language_of(request)), gr.Timer(pause)]
+
+    def estimate(
+        self,
+        tab: str,
+        prompts: str,
+        mode: str,
+        description: str,
+        length: float,
+        guidance_scale: float,
+        model: str,
+        takes: float,
+        request: gr.Request,
+    ) -> str:
+        """The music that the length means, and how long this machine will take for it."""
+        language = language_of(request)
+        mode = mode if tab == "audio" else tab
+        try:
+            name = for_mode(model, mode)
+            info = self.engine.info(name)
+        except AppError:
+            return ""
+        tokens = int(length or 0)
+        rows = int(takes or 1) * max(1, len(prompt_lines(prompts)) if tab == "text" else 1)
+        unprompted = mode == "unconditional" or (mode == "continue" and not prompt_lines(description))
+        guided = float(guidance_scale or 1) > 1 and not unprompted
+        pace = self.engine.seconds_per_token(name, rows, guided)
+        music = say(language, "page.estimate.music", time=seconds(language, info.seconds(tokens)))
+        if pace is None:
+            wait = say(language, "page.estimate.unknown")
+        else:
+            wait = say(language, "page.estimate.wait", time=seconds(language, pace * tokens))
+        return f'<p class="mg-estimate"><strong>{html(music)}</strong><span>{html(wait)}</span></p>'
+
+    def mode_note(self, mode: str, model: str, request: gr.Request) -> str:
+        """What the chosen model really does with a clip."""
+        language = language_of(request)
+        try:
+            name = for_mode(model, mode)
+            follows = self.engine.info(name).melody
+        except AppError:
+            return ""
+        if mode == "melody":
+            key = "page.mode.note.follows" if follows else "page.mode.note.cannot_follow"
+        else:
+            key = "page.mode.note.cannot_continue" if follows else "page.mode.note.continues"
+        return html(say(language, key, model=name))
+
+    def model_changed(self, model: str, changes: Changes, request: gr.Request) -> list[object]:
+        """Another model: its note, and the controls start from its generation config."""
+        language = language_of(request)
+        try:
+            info = self.engine.info(model)
+        except AppError:
+            return [self._model_note(model, language), *([gr.skip()] * 6)]
+        return [self._model_note(model, language), *_starts(info, changes.get(model, {}))]
+
+    def config_table(
+        self, model: str, changes: Changes, number: int | None, request: gr.Request
+    ) -> dict[str, object] | object:
+        try:
+            info = self.engine.info(model)
+        except AppError:
+            return gr.skip()
+        session = self.sessions.find(request.session_hash or "")
+        takes = session.takes if session else {}
+        take = takes.get(number) if number else None
+        record = take.record if take else {}
+        return generation_config.table(info, changes.get(model, {}), record, language_of(request))
+
+    def config_edited(
+        self, rows: list[list[object]], model: str, changes: Changes, number: int | None, request: gr.Request
+    ) -> list[object]:
+        """Updates for the session's changes, the table and the controls; a wrong value is told and taken back."""
+        language = language_of(request)
+        try:
+            edited = generation_config.read_changes(rows)
+            info = self.engine.info(model)
+        except AppError as error:
+            gr.Warning(html(fault(language, error)), title=say(language, "page.fault"))
+            return [gr.skip(), self.config_table(model, changes, number, request), *([gr.skip()] * 6)]
+        if edited == changes.get(model, {}):
+            return [gr.skip()] * 8
+        changes = {**changes, model: edited}
+        return [changes, self.config_table(model, changes, number, request), *_starts(info, edited)]
+
+    def _model_note(self, model: str, language: str) -> str:
+        try:
+            return html(controls.model_note(model, self.engine.info(model), language))
+        except AppError as error:
+            return f'<span class="mg-fault">{html(fault(language, error))}</span>'
+
+
+def _starts(info: ModelInfo, changes: Mapping[str, object]) -> list[object]:
+    """Updates for length, guidance, sampling, temperature, top-k, top-p: what `generation_config` says."""
+    start = controls.first_settings(info, changes)
+    return [
+        gr.update(
+            minimum=info.codebooks,
+            maximum=controls.room(info, changes),
+            value=controls.first_length(info, changes),
+        ),
+        start.guidance_scale,
+        bool(start.do_sample),
+        start.temperature,
+        start.top_k,
+        start.top_p,
+    ]

@@ -1,0 +1,162 @@
+"""The endpoints /unconditional, /text and /audio for programs: same limits, same engine, same sentences as the page."""
+
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from musicgen_ui.checkpoints import DEFAULT
+from musicgen_ui.errors import AppError, InputError
+from musicgen_ui.events import Finished
+from musicgen_ui.limits import Limits
+from musicgen_ui.request import Settings, number
+from musicgen_ui.take import Take
+from musicgen_ui.ui.asks import Ask
+from musicgen_ui.ui.runs import FRESH_SEEDS
+from musicgen_ui.ui.sessions import Sessions
+from musicgen_ui.ui.strings import fault, language_of, say
+from musicgen_ui.ui.surface import Engine
+
+log = logging.getLogger(__name__)
+
+_WITHOUT_SESSION = "api"
+
+
+@dataclass(frozen=True)
+class Api:
+    engine: Engine
+    sessions: Sessions
+    limits: Limits
+
+    def unconditional(
+        self,
+        max_new_tokens: int | None = None,
+        guidance_scale: float | None = None,
+        do_sample: bool | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        takes: int = 1,
+        model: str = DEFAULT,
+        engine: str = "auto",
+        request: gr.Request | None = None,
+    ) -> tuple[list[Any], list[dict]]:
+        """Music from nothing. Returns WAV files and, for each, the record of what made it."""
+        settings = Settings(max_new_tokens, guidance_scale, do_sample, temperature, top_k, top_p)
+        return self._answer("unconditional", [], [], settings, seed, takes, model, engine, request)
+
+    def text(
+        self,
+        prompt: str | list[str] = "",
+        max_new_tokens: int | None = None,
+        guidance_scale: float | None = None,
+        do_sample: bool | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        takes: int = 1,
+        model: str = DEFAULT,
+        engine: str = "auto",
+        request: gr.Request | None = None,
+    ) -> tuple[list[Any], list[dict]]:
+        """Music from one description or a list of them. Returns WAV files and the record of each."""
+        settings = Settings(max_new_tokens, guidance_scale, do_sample, temperature, top_k, top_p)
+        return self._answer("text", prompt, [], settings, seed, takes, model, engine, request)
+
+    def audio(
+        self,
+        prompt: str | list[str] = "",
+        audio: Any = None,
+        mode: str = "continue",
+        max_new_tokens: int | None = None,
+        guidance_scale: float | None = None,
+        do_sample: bool | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        takes: int = 1,
+        model: str = DEFAULT,
+        engine: str = "auto",
+        request: gr.Request | None = None,
+    ) -> tuple[list[Any], list[dict]]:
+        """Music from one clip or a list of them (`gradio_client.handle_file`): mode "continue" goes on from the
+        clip, "melody" follows its tune. Returns WAV files and the record of each."""
+        settings = Settings(max_new_tokens, guidance_scale, do_sample, temperature, top_k, top_p)
+        return self._answer(mode, prompt, audio, settings, seed, takes, model, engine, request)
+
+    def _answer(
+        self,
+        mode: str,
+        prompt: object,
+        audio: object,
+        settings: Settings,
+        seed: object,
+        takes: object,
+        model: object,
+        engine: object,
+        request: gr.Request | None,
+    ) -> tuple[list[Any], list[dict]]:
+        language = language_of(request)
+        try:
+            chosen = number("seed", seed, int)
+            ask = Ask(
+                mode=mode,
+                prompts=_prompts(prompt),
+                clip_paths=_clip_paths(audio),
+                model=str(model or DEFAULT),
+                engine=str(engine or "auto"),
+                settings=settings,
+                seed=secrets.randbelow(FRESH_SEEDS) if chosen is None else chosen,
+                takes=number("takes", takes, int) or 1,
+            )
+            return self._made(ask, getattr(request, "session_hash", None) or _WITHOUT_SESSION)
+        except AppError as error:
+            raise gr.Error(fault(language, error), print_exception=False) from None
+        except Exception:
+            log.exception("an API call failed")
+            raise gr.Error(say(language, "error.unexpected"), print_exception=False) from None
+
+    def _made(self, ask: Ask, owner: str) -> tuple[list[Any], list[dict]]:
+        session = self.sessions.of(owner)
+        job = self.engine.submit(ask.request(self.limits), owner)
+        session.jobs.append(job)
+        finished = False
+        try:
+            takes: tuple[Take, ...] = ()
+            for event in job:
+                if isinstance(event, Finished):
+                    takes = event.takes
+            finished = True
+        finally:
+            if not finished:
+                job.abandon()
+            session.jobs.remove(job)
+        kept = session.keep(takes, ask)
+        return [gr.FileData(path=str(take.wav)).model_dump() for take in kept], [take.record for take in kept]
+
+
+def add_endpoints(api: Api) -> None:
+    """Call within the Blocks."""
+    for name in ("unconditional", "text", "audio"):
+        gr.api(getattr(api, name), api_name=name, concurrency_limit=None)
+
+
+def _prompts(prompt: object) -> tuple[str, ...]:
+    values = prompt if isinstance(prompt, (list, tuple)) else [prompt]
+    return tuple(str(value) for value in values if value not in (None, ""))
+
+
+def _clip_paths(audio: object) -> tuple[str, ...]:
+    """Only files that came with the call: a plain string would name a file of the server."""
+    values = audio if isinstance(audio, (list, tuple)) else [audio] if audio else []
+    paths = []
+    for value in values:
+        if not isinstance(value, dict) or not isinstance(value.get("path"), str) or "meta" not in value:
+            raise InputError("page.error.api_audio")
+        paths.append(value["path"])
+    return tuple(paths)

@@ -1,0 +1,122 @@
+"""The three tabs: what each asks for."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+from musicgen_ui.paths import EXAMPLES
+from musicgen_ui.ui.strings import say, text
+
+SOUNDS = (".wav", ".ogg", ".flac", ".mp3")
+PROMPTS = (
+    "slow piano in A minor, gentle and sparse",
+    "upbeat 80s pop with bassy drums and synth",
+    "warm acoustic guitar, fingerpicked folk tune",
+    "lo-fi hip hop beat, mellow electric piano",
+    "epic strings and brass, film score",
+)
+"""in English for everyone: it is the language the models were taught in"""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    tabs: gr.Tabs
+    tab: gr.Textbox
+    """the open tab's id, kept by the browser so that no click can be ahead of it"""
+    prompts: gr.Textbox
+    clip: gr.Audio
+    mode: gr.Radio
+    mode_note: gr.HTML
+    description: gr.Textbox
+    more_clips: gr.File
+
+
+def build_inputs(examples: Path = EXAMPLES) -> Inputs:
+    tab = gr.Textbox("text", visible="hidden", elem_classes="mg-hidden", label="tab", container=False)
+    with gr.Tabs(selected="text", elem_id="mg-tabs") as tabs:
+        with gr.Tab(text("page.tab.unconditional"), id="unconditional", render_children=True) as unconditional:
+            gr.HTML(f'<p class="mg-lead">{text("page.unconditional.lead")}</p>')
+        with gr.Tab(text("page.tab.text"), id="text", render_children=True) as described:
+            prompts = gr.Textbox(
+                lines=3,
+                max_lines=8,
+                label=text("page.prompt"),
+                info=text("page.prompt.info"),
+                placeholder=text("page.prompt.placeholder"),
+                autofocus=True,
+                elem_id="mg-prompt",
+            )
+            _chips(PROMPTS, prompts)
+        with gr.Tab(text("page.tab.audio"), id="audio", render_children=True) as audible:
+            clip, mode, mode_note, description, more_clips = _build_audio(examples)
+    for page, name in ((unconditional, "unconditional"), (described, "text"), (audible, "audio")):
+        page.select(None, None, [tab], js=f"() => '{name}'", api_visibility="private")
+    return Inputs(tabs, tab, prompts, clip, mode, mode_note, description, more_clips)
+
+
+def _build_audio(examples: Path) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Textbox, gr.File]:
+    clip = gr.Audio(
+        type="filepath",
+        sources=["upload", "microphone"],
+        editable=True,
+        label=text("page.clip"),
+        buttons=[],
+        waveform_options=gr.WaveformOptions(
+            waveform_color="#9b988d", waveform_progress_color="#22806d", trim_region_color="#ecc474", sample_rate=32000
+        ),
+        elem_classes="mg-clip",
+    )
+    clips = example_clips(examples)
+    if clips:
+        with gr.Row(elem_classes="mg-chips"):
+            gr.HTML(f"<span>{text('page.clip.examples')}</span>", elem_classes="mg-chips-label")
+            for path in clips:
+                button = gr.Button(path.stem.replace("-", " ").capitalize(), size="sm", min_width=0)
+                button.click(_giver(path), None, [clip], queue=False, api_visibility="private", show_progress="hidden")
+    mode = gr.Radio(mode_choices("en"), value="continue", label=text("page.mode"), info=text("page.mode.info"))
+    mode_note = gr.HTML(elem_classes="mg-note")
+    description = gr.Textbox(
+        lines=2,
+        max_lines=8,
+        label=text("page.description"),
+        info=text("page.description.info"),
+        placeholder=text("page.description.placeholder"),
+    )
+    with gr.Accordion(text("page.more_clips"), open=False, elem_classes="mg-fold"):
+        gr.HTML(f'<p class="mg-note">{text("page.more_clips.info")}</p>')
+        more_clips = gr.File(
+            file_count="multiple",
+            file_types=[*SOUNDS, ".aiff"],
+            show_label=False,
+            label=text("page.more_clips"),
+            height=140,
+            elem_classes="mg-files",
+        )
+    return clip, mode, mode_note, description, more_clips
+
+
+def mode_choices(language: str) -> list[tuple[str, str]]:
+    return [(say(language, f"page.mode.{mode}"), mode) for mode in ("continue", "melody")]
+
+
+def example_clips(folder: Path) -> list[Path]:
+    """The example clips that are there, by name."""
+    return sorted(path for path in folder.glob("*") if path.suffix in SOUNDS)
+
+
+def _chips(prompts: Sequence[str], target: gr.Textbox) -> None:
+    with gr.Row(elem_classes="mg-chips"):
+        gr.HTML(f"<span>{text('page.prompt.examples')}</span>", elem_classes="mg-chips-label")
+        for prompt in prompts:
+            button = gr.Button(prompt.split(",")[0], size="sm", min_width=0)
+            button.click(None, None, [target], js=f"() => {json.dumps(prompt)}", api_visibility="private")
+
+
+def _giver(path: Path) -> Callable[[], str]:
+    def give() -> str:
+        return str(path)
+
+    return give

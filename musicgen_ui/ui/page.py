@@ -1,0 +1,94 @@
+"""The whole page, composed from its sections, on an engine that is handed in."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import gradio as gr
+
+from musicgen_ui.checkpoints import DEFAULT
+from musicgen_ui.limits import Limits
+from musicgen_ui.model_info import ModelInfo
+from musicgen_ui.paths import EXAMPLES
+from musicgen_ui.request import ENGINES
+from musicgen_ui.ui import generation_config, status
+from musicgen_ui.ui.advice import Advice
+from musicgen_ui.ui.api import Api, add_endpoints
+from musicgen_ui.ui.controls import build_controls, build_length
+from musicgen_ui.ui.inputs import build_inputs
+from musicgen_ui.ui.result import build_result
+from musicgen_ui.ui.runs import Runs
+from musicgen_ui.ui.sessions import FORGOTTEN_AFTER, Sessions
+from musicgen_ui.ui.strings import text, translations
+from musicgen_ui.ui.surface import Engine
+from musicgen_ui.ui.theme import HEAD, ICON, STYLE, make_theme
+from musicgen_ui.ui.wiring import Sections, wire
+
+
+def build_page(
+    engine: Engine, limits: Limits, *, engines: Sequence[str] = ENGINES, examples: Path = EXAMPLES
+) -> gr.Blocks:
+    """The page on `engine`, API endpoints included; launch it with `launch_options`."""
+    sessions = Sessions()
+    with gr.Blocks(
+        title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, int(FORGOTTEN_AFTER))
+    ) as page:
+        sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
+        runs = Runs(engine, sessions, limits, len(sections.result.outputs))
+        wire(page, runs, Advice(engine, sessions), sections)
+        add_endpoints(Api(engine, sessions, limits))
+    page.queue(max_size=2 * limits.queue, default_concurrency_limit=None)
+    return page
+
+
+def launch_options(limits: Limits, *, examples: Path = EXAMPLES) -> dict[str, object]:
+    """What `Blocks.launch` needs for this page; the address comes from GRADIO_SERVER_NAME and _PORT."""
+    return {
+        "i18n": translations(),
+        "theme": make_theme(),
+        "css_paths": [STYLE],
+        "head": HEAD,
+        "allowed_paths": [str(examples)],
+        "favicon_path": ICON,
+        "max_file_size": limits.clip_bytes,
+        "footer_links": ["api"],
+        "show_error": True,
+        "ssr_mode": False,
+    }
+
+
+def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], examples: Path) -> Sections:
+    """Three parts, so that on a phone the music comes right after the button and the settings last."""
+    icon = ICON.read_text(encoding="utf-8")
+    with gr.Row(elem_id="mg-top"):
+        gr.HTML(f'<header class="mg-head">{icon}<h1>MusicGen</h1><p>{text("page.tagline")}</p></header>')
+        chip = gr.HTML(status.engine_chip(None, "en"), elem_id="mg-engine")
+    with gr.Row(elem_id="mg-stage"):
+        with gr.Column(elem_id="mg-ask"):
+            inputs = build_inputs(examples)
+            length = build_length(info)
+            estimate = gr.HTML(elem_id="mg-estimate")
+            with gr.Row(elem_id="mg-go"):
+                generate = gr.Button(text("page.generate"), variant="primary", elem_id="mg-generate", scale=4)
+                stop = gr.Button(text("page.stop"), interactive=False, elem_id="mg-stop", scale=1, min_width=90)
+            progress = gr.HTML(status.idle("en"), elem_id="mg-status")
+        with gr.Column(elem_id="mg-heard"):
+            result = build_result()
+        with gr.Column(elem_id="mg-set"):
+            controls = build_controls(info, limits, engines)
+            with gr.Accordion(text("page.config"), open=False, elem_classes="mg-fold"):
+                gr.HTML(f'<p class="mg-note">{text("page.config.info")}</p>')
+                config = generation_config.build_generation_config(generation_config.table(info, {}, {}, "en"))
+    return Sections(
+        inputs=inputs,
+        controls=controls,
+        result=result,
+        length=length,
+        estimate=estimate,
+        generate=generate,
+        stop=stop,
+        status=progress,
+        chip=chip,
+        config=config,
+        changes=gr.State({}),
+        timer=gr.Timer(2),
+    )

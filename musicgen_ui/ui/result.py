@@ -1,0 +1,146 @@
+"""The result: one player for all takes of this tab, what can be done with the chosen one, and what made it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import gradio as gr
+
+from musicgen_ui.audio import FORMATS
+from musicgen_ui.ui.inside import draw_inside
+from musicgen_ui.ui.sessions import KeptTake
+from musicgen_ui.ui.strings import html, say, seconds, text
+
+_EMPTY = """<div class="mg-empty"><svg viewBox="0 0 240 84" aria-hidden="true">
+<path d="M8 15h150M30 33h150M52 51h150M74 69h150"/></svg><p>{words}</p></div>"""
+_LOUD = ("mode", "prompt", "model", "engine", "seed")  # first in the table
+_QUIET = ("stages",)  # drawn elsewhere
+
+
+@dataclass(frozen=True)
+class Result:
+    empty: gr.HTML
+    body: gr.Column
+    chooser: gr.Radio
+    title: gr.HTML
+    player: gr.Audio
+    picture: gr.Image
+    downloads: tuple[gr.DownloadButton, ...]
+    use: gr.Button
+    again: gr.Button
+    extend: gr.Button
+    record: gr.HTML
+    inside: gr.HTML
+
+    @property
+    def outputs(self) -> list[gr.blocks.Block]:
+        """In the order of `shown`."""
+        return [
+            self.empty,
+            self.body,
+            self.chooser,
+            self.title,
+            self.player,
+            self.picture,
+            *self.downloads,
+            self.record,
+            self.inside,
+        ]
+
+    @property
+    def actions(self) -> list[gr.Button]:
+        return [self.use, self.again, self.extend]
+
+
+def build_result() -> Result:
+    empty = gr.HTML(_EMPTY.format(words=text("page.result.empty")))
+    with gr.Column(visible=False, elem_id="mg-result") as body:
+        chooser = gr.Radio([], label=text("page.result.takes"), visible=False, elem_classes="mg-chooser")
+        title = gr.HTML()
+        player = gr.Audio(
+            interactive=False,
+            label=text("page.result.player"),
+            show_label=False,
+            buttons=[],
+            waveform_options=gr.WaveformOptions(waveform_color="#9b988d", waveform_progress_color="#22806d"),
+            elem_classes="mg-player",
+        )
+        picture = gr.Image(
+            interactive=False,
+            label=text("page.result.picture"),
+            show_label=False,
+            container=False,
+            buttons=[],
+            elem_classes="mg-picture",
+        )
+        with gr.Row(elem_classes="mg-actions"):
+            use = gr.Button(text("page.result.use"), size="sm", min_width=0)
+            extend = gr.Button(text("page.result.extend"), size="sm", min_width=0)
+            again = gr.Button(text("page.result.again"), size="sm", min_width=0)
+        with gr.Row(elem_classes="mg-downloads"):
+            gr.HTML(f"<span>{text('page.result.download')}</span>", elem_classes="mg-chips-label")
+            downloads = tuple(gr.DownloadButton(suffix.upper(), size="sm", min_width=0) for suffix in FORMATS)
+        with gr.Accordion(text("page.result.record"), open=False, elem_classes="mg-fold"):
+            record = gr.HTML()
+        with gr.Accordion(text("page.inside"), open=False, elem_classes="mg-fold"):
+            inside = gr.HTML()
+    return Result(empty, body, chooser, title, player, picture, downloads, use, again, extend, record, inside)
+
+
+def shown(take: KeptTake, takes: Mapping[int, KeptTake], language: str) -> list[object]:
+    """Updates for `Result.outputs` that show `take`, chosen among `takes`."""
+    files = [str(take.wav), *(str(take.file(suffix)) for suffix in FORMATS[1:])]
+    return [
+        gr.update(visible=False),
+        gr.update(visible=True),
+        gr.update(
+            choices=[(chooser_label(takes[number], language), number) for number in sorted(takes)],
+            value=take.number,
+            visible=len(takes) > 1,
+        ),
+        title_html(take, language),
+        str(take.wav),
+        str(take.picture),
+        *(gr.update(value=path) for path in files),
+        record_html(take.record, language),
+        draw_inside(take.record, take.codes, take.channels, language),
+    ]
+
+
+def unchanged(count: int) -> list[object]:
+    return [gr.skip()] * count
+
+
+def chooser_label(take: KeptTake, language: str) -> str:
+    label = say(language, "page.result.choice", number=take.number, seed=take.record.get("seed", "–"))
+    return label if take.complete else f"{label} · {say(language, 'page.result.partial')}"
+
+
+def title_html(take: KeptTake, language: str) -> str:
+    words = take.record.get("prompt") or say(language, f"page.result.untitled.{take.ask.mode}")
+    facts = [seconds(language, take.seconds), str(take.record.get("model", take.ask.model))]
+    if not take.complete:
+        facts.append(say(language, "page.result.partial"))
+    return f'<div class="mg-title"><h2>{html(words)}</h2><p>{html(" · ".join(facts))}</p></div>'
+
+
+def record_html(record: Mapping[str, object], language: str) -> str:
+    """All that made a take as a table. Everything is escaped: prompts and file names are the user's."""
+    names = [name for name in _LOUD if name in record]
+    names += [name for name in record if name not in names and name not in _QUIET]
+    rows = "".join(
+        f'<tr><th scope="row"><code>{html(name)}</code></th><td>{html(_plain(record[name]))}</td></tr>'
+        for name in names
+    )
+    heads = (say(language, "page.config.parameter"), say(language, "page.record.value"))
+    head = "".join(f'<th scope="col">{html(word)}</th>' for word in heads)
+    return f'<table class="mg-record"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_plain(item)}" for key, item in value.items()) or "–"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_plain(item) for item in value) or "–"
+    return "–" if value is None or value == "" else str(value)

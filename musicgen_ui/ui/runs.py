@@ -1,0 +1,215 @@
+"""Making music on a click, and what can be done with the takes: functions of plain values, on an engine."""
+
+import logging
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import gradio as gr
+
+from musicgen_ui.errors import AppError, InputError
+from musicgen_ui.events import Event, Finished, Generating, Loaded
+from musicgen_ui.limits import Limits
+from musicgen_ui.request import Settings, number
+from musicgen_ui.take import Take
+from musicgen_ui.ui import result, status
+from musicgen_ui.ui.asks import Ask, Changes, prompt_lines
+from musicgen_ui.ui.sessions import KeptTake, Sessions
+from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
+from musicgen_ui.ui.surface import Engine
+
+log = logging.getLogger(__name__)
+
+FRESH_SEEDS = 1_000_000
+"""a seed that nobody chose is below this: short enough to read out"""
+_FRAME = 0.2  # seconds between two pictures of the progress
+
+
+@dataclass(frozen=True)
+class Runs:
+    engine: Engine
+    sessions: Sessions
+    limits: Limits
+    result_outputs: int
+    """how many outputs `result.shown` updates"""
+
+    def generate(
+        self,
+        tab: str,
+        prompts: str,
+        clip: str | None,
+        mode: str,
+        description: str,
+        more_clips: list[str] | None,
+        length: float,
+        guidance_scale: float,
+        do_sample: bool,
+        model: str,
+        takes: float,
+        temperature: float,
+        top_k: float,
+        top_p: float,
+        seed: float | None,
+        locked: bool,
+        engine: str,
+        changes: Changes,
+        request: gr.Request,
+    ) -> Iterator[list[object]]:
+        """Runs what the page asks for; yields updates for status, buttons, seed and result."""
+        language = language_of(request)
+        clips = tuple(path for path in [clip, *(more_clips or [])] if path)
+        try:
+            chosen = number("seed", seed, int) if locked else None
+            ask = Ask(
+                mode=mode if tab == "audio" else tab,
+                prompts={"text": prompt_lines(prompts), "audio": prompt_lines(description)}.get(tab, ()),
+                clip_paths=clips if tab == "audio" else (),
+                model=(model or "").strip(),
+                engine=engine,
+                settings=Settings(
+                    number("max_new_tokens", length, int),
+                    number("guidance_scale", guidance_scale, float),
+                    bool(do_sample),
+                    number("temperature", temperature, float),
+                    number("top_k", top_k, int),
+                    number("top_p", top_p, float),
+                ),
+                seed=secrets.randbelow(FRESH_SEEDS) if chosen is None else chosen,
+                takes=int(takes),
+                generation_config=changes.get(model, {}),
+            )
+        except InputError as error:
+            yield self._frame(status=self._told(error, language), running=False)
+            return
+        yield from self._run(ask, request.session_hash or "", language)
+
+    def again(self, number: int | None, locked: bool, request: gr.Request) -> Iterator[list[object]]:
+        """What made the chosen take, with a new seed; a locked seed stays in its field."""
+        session = self.sessions.find(request.session_hash or "")
+        take = session.takes.get(number or 0) if session else None
+        if take:
+            ask = replace(take.ask, seed=secrets.randbelow(FRESH_SEEDS))
+            yield from self._run(ask, request.session_hash or "", language_of(request), show_seed=not locked)
+        else:
+            yield self._frame(running=False)
+
+    def stop(self, request: gr.Request) -> object:
+        """Ends this tab's jobs and no one else's; what they made comes as their last event."""
+        session = self.sessions.find(request.session_hash or "")
+        for job in list(session.jobs) if session else ():
+            job.stop()
+        return gr.update(interactive=False)
+
+    def close(self, request: gr.Request) -> None:
+        """The tab was closed or reloaded."""
+        owner = request.session_hash or ""
+        self.engine.forget(owner)
+        self.sessions.forget(owner)
+
+    def _run(self, ask: Ask, owner: str, language: str, *, show_seed: bool = True) -> Iterator[list[object]]:
+        session = self.sessions.of(owner)
+        job = None
+        finished = False
+        start = time.monotonic()
+        working = status.line("running", say(language, "page.progress.working"))
+        yield self._frame(status=working, running=True, seed=ask.seed if show_seed else None)
+        try:
+            request = ask.request(self.limits)
+            info = self.engine.info(request.model)
+            job = self.engine.submit(request, owner)
+            session.jobs.append(job)
+            takes: tuple[Take, ...] = ()
+            for event in _paced(job):
+                if isinstance(event, Finished):
+                    takes = event.takes
+                elif isinstance(event, Loaded):
+                    info = event.info
+                if not isinstance(event, Finished):
+                    yield self._frame(status=status.progress(event, language, info))
+            finished = True
+            kept = session.keep(takes, ask)
+            ended = _ended(kept, ask, time.monotonic() - start, language)
+            shown = result.shown(kept[0], session.takes, language) if kept else None
+            yield self._frame(status=ended, running=False, shown=shown)
+        except AppError as error:
+            finished = finished or job is None
+            yield self._frame(status=self._told(error, language), running=False)
+        except Exception:
+            log.exception("a run failed")
+            sentence = say(language, "error.unexpected")
+            gr.Warning(html(sentence), title="")
+            yield self._frame(status=status.fault(sentence), running=False)
+        finally:
+            if job is not None:
+                if not finished:
+                    job.abandon()
+                session.jobs.remove(job)
+
+    def _told(self, error: AppError, language: str) -> str:
+        """Shows `error` as a toast; the same sentence for the status area."""
+        sentence = fault(language, error)
+        gr.Warning(html(sentence), title=say(language, "page.fault"))
+        return status.fault(sentence)
+
+    def _frame(
+        self,
+        *,
+        status: str | None = None,
+        running: bool | None = None,
+        seed: int | None = None,
+        shown: list[object] | None = None,
+    ) -> list[object]:
+        """Updates for status, Generate, Stop, seed, the three take buttons and the result."""
+        ready = gr.skip() if running is None else gr.update(interactive=not running)
+        stop = gr.skip() if running is None else gr.update(interactive=running)
+        return [
+            gr.skip() if status is None else status,
+            ready,
+            stop,
+            gr.skip() if seed is None else seed,
+            ready,
+            ready,
+            ready,
+            *(shown or result.unchanged(self.result_outputs)),
+        ]
+
+    def choose(self, number: int | None, request: gr.Request) -> list[object]:
+        session = self.sessions.find(request.session_hash or "")
+        take = session.takes.get(number or 0) if session else None
+        if session is None or take is None:
+            return result.unchanged(self.result_outputs)
+        return result.shown(take, session.takes, language_of(request))
+
+    def use_as_prompt(self, number: int | None, request: gr.Request) -> list[object]:
+        """Puts the chosen take into the audio tab: updates for tabs, tab, clip, mode, description, more clips."""
+        session = self.sessions.find(request.session_hash or "")
+        take = session.takes.get(number or 0) if session else None
+        if take is None:
+            return result.unchanged(6)
+        words = str(take.record.get("prompt") or "")
+        return [gr.Tabs(selected="audio"), "audio", str(take.wav), "continue", words, None]
+
+
+def _paced(events: Iterable[Event]) -> Iterator[Event]:
+    """`events` without the tokens that come faster than anyone reads."""
+    last = 0.0
+    for event in events:
+        if isinstance(event, Generating):
+            now = time.monotonic()
+            if now - last < _FRAME and event.done < event.total:
+                continue
+            last = now
+        yield event
+
+
+def _ended(kept: list[KeptTake], ask: Ask, spent: float, language: str) -> str:
+    """The status line of a run that came to its end."""
+    if not kept:
+        return status.line("stopped", say(language, "page.status.stopped_empty"))
+    music = sum(take.seconds for take in kept)
+    if not all(take.complete for take in kept):
+        return status.line("stopped", say(language, "page.status.stopped", music=seconds(language, music)))
+    done = say(language, "page.status.done", music=seconds(language, music), time=seconds(language, spent))
+    held = kept[0].record.get("max_new_tokens", 0) < (ask.settings.max_new_tokens or 0)
+    return status.line("done", done, say(language, "page.status.held") if held else "")

@@ -1,0 +1,31 @@
+"""Tiny checkpoints, written once a session and loaded once each. MindNLP is imported by the first test that needs it."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory) -> Callable[[str], Path]:
+    """The folder of a tiny checkpoint: `tiny_folder("mono")`; the kinds are tests.reference.cases.KINDS."""
+    from musicgen_ui import cures  # noqa: F401  (MindNLP before transformers)
+    from tests.reference import cases
+
+    parent = tmp_path_factory.mktemp("tiny")
+    return functools.cache(lambda kind: cases.write(parent / kind, kind))
+
+
+@pytest.fixture(scope="session")
+def pipeline():
+    """One pipeline for all tests, as one process has; holds each tiny checkpoint that a test has asked for."""
+    from musicgen_ui.pipeline import Pipeline
+
+    return Pipeline()
+
+
+@pytest.fixture(scope="session")
+def tiny(pipeline, tiny_folder):
+    """A loaded tiny checkpoint: `tiny("mono")` is its MusicGen, and the pipeline has it by that name."""
+    return lambda kind: pipeline.load(kind, tiny_folder(kind))

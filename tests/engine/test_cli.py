@@ -1,0 +1,132 @@
+"""The command line, as a user calls it: a process, its files, its exit code and its one line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from musicgen_ui.paths import EXAMPLES
+
+PIANO, FLUTE = str(EXAMPLES / "piano-tune.ogg"), str(EXAMPLES / "flute-tune.ogg")
+
+
+@pytest.fixture
+def call(tmp_path):
+    """Calls the command line in an empty folder; gives the finished process."""
+
+    def call(*arguments, **environment):
+        return subprocess.run(
+            [sys.executable, "-m", "musicgen_ui", *arguments],
+            cwd=tmp_path, env=_environment(**environment), capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+
+    return call
+
+
+def _environment(**extra):
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return {**os.environ, "PYTHONPATH": path, "LC_ALL": "C.UTF-8", "HF_HUB_OFFLINE": "1", **extra}
+
+
+def test_text_to_a_file_and_again_bit_for_bit(call, tmp_path):
+    first = call("slow piano in A minor", "--seconds", "1", "--seed", "7", "--out", "a.wav", "--json")
+    assert (first.returncode, first.stderr) == (0, "")
+    told = json.loads(first.stdout)
+    assert told["files"] == ["a.wav"]
+    assert told["seed"] == 7
+    assert told["model"] == "nano"
+    assert told["engine"] == "mindnlp"
+    assert told["tokens"] == 53
+    assert told["seconds"] == [1.0]
+    assert {"load", "text_encoder", "decoder", "codec"} <= set(told["stages"])
+    assert 0.1 < told["peak_gb"] < 8
+    again = call("slow piano in A minor", "--seconds", "1", "--seed", "7", "--out", "b.wav")
+    assert again.stdout == "b.wav\n"
+    a, rate = soundfile.read(tmp_path / "a.wav", dtype="int16")
+    b, _ = soundfile.read(tmp_path / "b.wav", dtype="int16")
+    assert rate == 32_000
+    assert len(a) == 32_000
+    assert np.abs(a).max() > 100
+    assert (a == b).all()
+
+
+def test_several_takes_of_no_description(call, tmp_path):
+    process = call("--unconditional", "--takes", "2", "--max-new-tokens", "20", "--seed", "1", "--out", "u.mp3")
+    assert (process.returncode, process.stdout) == (0, "u-1.mp3\nu-2.mp3\n")
+    one, two = (soundfile.read(tmp_path / f"u-{n}.mp3")[0] for n in (1, 2))
+    assert len(one) == len(two)
+    assert (one != two).any()
+
+
+def test_two_clips_are_continued_in_one_batch_and_start_with_their_clips(call, tmp_path):
+    process = call("--audio", PIANO, "--audio", FLUTE, "go on", "--seconds", "0.5", "--json")
+    assert process.returncode == 0, process.stderr
+    told = json.loads(process.stdout)
+    assert told["files"] == ["musicgen_out_audio-1.wav", "musicgen_out_audio-2.wav"]
+    for file, clip in zip(told["files"], (PIANO, FLUTE), strict=True):
+        clip_seconds = soundfile.info(clip).duration
+        assert soundfile.info(tmp_path / file).duration == pytest.approx(clip_seconds + 0.5, abs=0.03)
+
+
+def test_a_melody_is_followed_by_nanos_sister(call):
+    process = call("--audio", PIANO, "--mode", "melody", "a flute", "--max-new-tokens", "20", "--out", "m.flac", "--json")
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout)["model"] == "nano-melody"
+
+
+def test_an_interrupt_keeps_what_was_made(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "musicgen_ui", "x", "--seconds", "29", "--out", "cut.wav"],
+        cwd=tmp_path, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(15)  # imports take some seconds, the music a minute
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (1, "cut.wav\n", "Stopped; what was made so far is saved.\n")
+    assert 0 < soundfile.info(tmp_path / "cut.wav").duration < 29
+
+
+def test_more_than_the_model_holds_is_said_and_held(call, tmp_path):
+    process = call("--audio", PIANO, "--max-new-tokens", "1500", "--top-k", "1", "--help")
+    assert process.returncode == 0
+    assert "--seconds" in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "Please describe the music first: the prompt is empty."),
+        (("x" * 10_000,), "The prompt has 10000 characters; at most 2000 can be used."),
+        (("x", "--seed", "abc"), "seed must be a number; “abc” isn't one that can be used."),
+        (("x", "--takes", "0"), "takes must lie between 1 and 4; it is 0."),
+        (("x", "--guidance", "0"), "guidance_scale must lie between 1.0 and 20.0; it is 0.0."),
+        (("x", "--seconds", "-1"), "seconds must lie between 0.1 and 3600; it is -1."),
+        (("x", "--engine", "warp"), "There is no engine “warp” here; the engines are auto, mindnlp."),
+        (("x", "--out", "x.ogg"), "Files can be saved as wav, flac, mp3; “.ogg” isn't one of them."),
+        (("x", "--out", "nowhere/x.wav"), "There is no folder “nowhere” to save into."),
+        (("x", "--audio", "nothing.wav"), "There is no sound file “nothing.wav”."),
+        (("--mode", "melody"), "Please give a clip first: upload one, record one, or take an example."),
+        (("x", "--nonsense"), "unrecognized arguments: --nonsense (see --help)"),
+    ],
+)
+def test_what_the_user_got_wrong_is_one_line_and_exit_2(call, arguments, sentence):
+    process = call(*arguments)
+    assert (process.returncode, process.stdout, process.stderr) == (2, "", sentence + "\n")
+
+
+def test_the_sentence_is_in_the_shells_language(call):
+    process = call(LC_ALL="zh_CN.UTF-8")
+    assert (process.returncode, process.stderr) == (2, "请先描述想要的音乐：提示词是空的。\n")
+
+
+def test_a_model_that_cannot_be_downloaded_is_one_line_and_exit_1(call, tmp_path):
+    process = call("x", "--model", "small", HF_HOME=str(tmp_path / "empty"), HF_ENDPOINT="http://127.0.0.1:9")
+    assert process.returncode == 1
+    assert process.stderr.count("\n") == 1
+    assert "has to be downloaded first" in process.stderr

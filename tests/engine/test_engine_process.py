@@ -1,0 +1,194 @@
+"""The engine's process and its queue, with the real bundled checkpoints."""
+
+import os
+import shutil
+import signal
+import threading
+
+import pytest
+
+from musicgen_ui.engine import Engine
+from musicgen_ui.errors import AppError, InputError, MachineError
+from musicgen_ui.events import Decoding, Finished, Generating, Loaded, Queued
+from musicgen_ui.limits import Limits
+from musicgen_ui.paths import ASSETS
+from musicgen_ui.request import Request, Settings
+
+SHORT, LONG = Settings(max_new_tokens=30), Settings(max_new_tokens=1_200)
+QUEUE = 4
+
+
+def request(settings=SHORT, **given):
+    return Request(**{"prompts": ("slow bells",), "seed": 5, "settings": settings, **given})
+
+
+@pytest.fixture(scope="module")
+def engine():
+    engine = Engine(Limits(queue=QUEUE))
+    engine.start()
+    yield engine
+    engine.close()
+
+
+def finished(job):
+    return list(job)[-1]
+
+
+def until(job, kind):
+    """Reads `job`'s events up to the first of `kind`."""
+    for event in job:
+        if isinstance(event, kind):
+            return event
+    raise AssertionError(f"no {kind}")
+
+
+def until_playing(job):
+    """Reads `job`'s events until there are whole frames of sound."""
+    while until(job, Generating).done < 20:
+        pass
+
+
+def worker_pid(engine):
+    return engine._worker._process.pid
+
+
+def test_a_request_tells_what_happens_and_ends_with_its_takes(engine):
+    events = list(engine.submit(request(takes=2)))
+    kinds = [type(event) for event in events]
+    assert kinds.index(Queued) < kinds.index(Generating) < kinds.index(Decoding) < kinds.index(Finished)
+    assert kinds[-1] is Finished
+    done = [event.done for event in events if isinstance(event, Generating)]
+    assert done == sorted(done)
+    assert done[-1] == 30
+    assert [take.record["seed"] for take in events[-1].takes] == [5, 6]
+    assert isinstance(engine.status(), Loaded)
+    assert engine.info("nano").generation_config["guidance_scale"] == 3.0
+    assert 0 < engine.seconds_per_token("nano") < 5
+
+
+def test_the_bundled_checkpoints_stay_loaded_together(engine):
+    pid = worker_pid(engine)
+    for model in ("nano", "nano-melody", "nano"):
+        events = list(engine.submit(request(model=model)))
+        assert not any(isinstance(event, Loaded) for event in events)
+        assert events[-1].takes[0].record["model"] == model
+    assert worker_pid(engine) == pid
+
+
+def test_stop_keeps_what_was_made(engine):
+    job = engine.submit(request(LONG))
+    until_playing(job)
+    job.stop()
+    (take,) = finished(job).takes
+    assert not take.complete
+    assert 20 <= take.record["tokens"] < 200
+    assert take.codes.shape[-1] == take.record["tokens"] - 3
+
+
+def test_one_users_stop_reaches_only_their_own_request(engine):
+    first, second, third = (engine.submit(request(LONG if n == 0 else SHORT, seed=n), f"user {n}") for n in range(3))
+    until_playing(first)
+    assert until(second, Queued).ahead == 1
+    assert until(third, Queued).ahead == 2
+    engine.forget("user 1")
+    assert finished(second).takes == ()
+    first.stop()
+    assert finished(first).takes[0].record["seed"] == 0
+    assert finished(third).takes[0].complete
+
+
+def test_the_queue_is_bounded(engine):
+    jobs = [engine.submit(request(LONG)) for _ in range(QUEUE)]
+    with pytest.raises(MachineError, match="waiting already"):
+        engine.submit(request())
+    for job in reversed(jobs):
+        job.stop()
+    for job in jobs:
+        finished(job)
+    assert finished(engine.submit(request())).takes
+
+
+def test_a_killed_worker_costs_its_own_request_only(engine):
+    first, second = engine.submit(request(LONG)), engine.submit(request())
+    until(first, Generating)
+    os.kill(worker_pid(engine), signal.SIGKILL)
+    with pytest.raises(MachineError, match="started again") as fault:
+        finished(first)
+    assert fault.value.key == "error.engine_killed"
+    assert finished(second).takes[0].complete
+
+
+def test_a_worker_that_dies_idle_is_started_again(engine):
+    finished(engine.submit(request()))
+    pid = worker_pid(engine)
+    os.kill(pid, signal.SIGSEGV)
+    assert finished(engine.submit(request())).takes[0].complete
+    assert worker_pid(engine) != pid
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """Two checkpoints that the engine knows nothing of."""
+    return [str(shutil.copytree(ASSETS / "musicgen-nano", tmp_path / name)) for name in ("one", "two")]
+
+
+def test_another_large_checkpoint_gets_a_new_process(engine, copies):
+    """Only the end of a process gives all of a large model's memory back."""
+    pids = []
+    for model in (*copies, copies[1], "nano"):
+        assert finished(engine.submit(request(model=model))).takes[0].record["model"] == model
+        pids.append(worker_pid(engine))
+    one, two, again, nano = pids
+    assert one != two
+    assert two == again == nano
+
+
+def test_a_broken_checkpoint_gives_a_sentence_and_the_next_request_works(engine, copies):
+    weights = f"{copies[0]}/model.safetensors"
+    with open(weights, "r+b") as file:
+        file.truncate(1_000_000)
+    with pytest.raises(InputError, match=r"model\.safetensors is missing or broken"):
+        finished(engine.submit(request(model=copies[0])))
+    os.remove(f"{copies[1]}/config.json")
+    with pytest.raises(InputError, match=r"config\.json is missing or broken"):
+        finished(engine.submit(request(model=copies[1])))
+    assert finished(engine.submit(request())).takes
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"prompts": ("",)}, "error.prompt_empty"),
+        ({"model": "nope"}, "error.model_unknown"),
+        ({"mode": "melody", "model": "nano"}, "error.clip_missing"),
+        ({"takes": 0}, "error.range"),
+        ({"seed": "x"}, "error.not_a_number"),
+        ({"settings": Settings(max_new_tokens=2)}, "error.too_few_tokens"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_at_once(engine, given, key):
+    with pytest.raises(AppError) as fault:
+        engine.submit(request(**given))
+    assert fault.value.key == key
+
+
+def test_the_same_seed_gives_the_same_samples_from_any_thread(engine):
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(finished(engine.submit(request(seed=11))).takes[0]))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 3
+    assert all((take.samples == results[0].samples).all() for take in results)
+
+
+def test_on_a_space_only_the_menu_can_be_chosen(copies, monkeypatch):
+    monkeypatch.setenv("SPACE_ID", "someone/some-space")
+    engine = Engine(Limits.of_this_machine())
+    for model in (copies[0], "someone/some-model"):
+        with pytest.raises(InputError, match="no model"):
+            engine.submit(request(model=model))

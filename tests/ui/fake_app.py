@@ -1,0 +1,26 @@
+"""The page on the fake engine: `python tests/ui/fake_app.py`, address by GRADIO_SERVER_NAME and _PORT."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    here = Path(__file__).resolve()
+    sys.path[:0] = [str(here.parents[2]), str(here.parent)]
+    from fake_engine import FakeEngine
+
+    from musicgen_ui.limits import Limits
+    from musicgen_ui.ui.page import build_page, launch_options
+
+    limits = Limits()
+    engine = FakeEngine(
+        limits,
+        seconds_per_token=float(os.environ.get("FAKE_SECONDS_PER_TOKEN", "0.002")),
+        warm_up=float(os.environ.get("FAKE_WARM_UP", "1.0")),
+    )
+    build_page(engine, limits).launch(**launch_options(limits))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""An engine without a model, for layout tests: a plucked tone instead of music, a set delay per token."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from musicgen_ui.errors import InputError, MachineError
+from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Loading, Queued, Starting
+from musicgen_ui.limits import Limits
+from musicgen_ui.model_info import ModelInfo
+from musicgen_ui.request import Request, checked, checked_for_model
+from musicgen_ui.take import Take
+
+SAMPLING_RATE = 32_000  # Hz
+FRAME_RATE = 50.0  # Hz
+CODEBOOKS = 4
+MODELS = ("nano", "nano-melody", "small", "medium", "large", "melody", "melody-large", "stereo-small")
+
+
+class FakeEngine:
+    def __init__(self, limits: Limits, seconds_per_token: float = 0.002, warm_up: float = 1.0) -> None:
+        self.limits = limits
+        self.delay = seconds_per_token
+        self._ready = time.monotonic() + warm_up
+        self._turn = threading.Lock()
+        self._jobs: list[FakeJob] = []
+
+    def status(self) -> Event | None:
+        return Starting() if time.monotonic() < self._ready else Loaded(self.info("nano"))
+
+    def info(self, model: str) -> ModelInfo:
+        if model not in MODELS:
+            raise InputError("error.checkpoint_broken", model=model, file="config.json")
+        return ModelInfo(
+            name=model,
+            sampling_rate=SAMPLING_RATE,
+            frame_rate=FRAME_RATE,
+            codebooks=CODEBOOKS,
+            channels=2 if model.startswith("stereo") else 1,
+            melody="melody" in model,
+            generation_config={"do_sample": True, "guidance_scale": 3.0, "max_length": 1500, "pad_token_id": 2048},
+        )
+
+    def seconds_per_token(self, model: str, rows: int = 1, guided: bool = True) -> float | None:
+        return self.delay if model.startswith("nano") else None
+
+    def submit(self, request: Request, owner: str = "") -> "FakeJob":
+        request = checked_for_model(checked(request, self.limits), self.info(request.model))
+        waiting = [job for job in self._jobs if not job.ended]
+        if len(waiting) >= self.limits.queue:
+            raise MachineError("error.queue_full", limit=self.limits.queue)
+        job = FakeJob(self, request, owner, len(waiting))
+        self._jobs = [*waiting, job]
+        return job
+
+    def forget(self, owner: str) -> None:
+        for job in self._jobs:
+            if job.owner == owner:
+                job.abandon()
+
+    def wait_until_ready(self) -> None:
+        time.sleep(max(0.0, self._ready - time.monotonic()))
+
+
+class FakeJob:
+    def __init__(self, engine: FakeEngine, request: Request, owner: str, ahead: int) -> None:
+        self.engine, self.request, self.owner, self.ahead = engine, request, owner, ahead
+        self.ended = False
+        self._stopped = threading.Event()
+        self._abandoned = threading.Event()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def abandon(self) -> None:
+        self._abandoned.set()
+        self._stopped.set()
+
+    def __iter__(self) -> Iterator[Event]:
+        try:
+            if self.ahead:
+                yield Queued(self.ahead)
+            with self.engine._turn:
+                yield from self._work()
+        finally:
+            self.ended = True
+
+    def _work(self) -> Iterator[Event]:
+        if isinstance(self.engine.status(), Starting):
+            yield Starting()
+            self.engine.wait_until_ready()
+        yield Loading(self.request.model)
+        info = self.engine.info(self.request.model)
+        yield Loaded(info)
+        total = self.request.settings.max_new_tokens or info.max_length
+        begin = time.monotonic()
+        done = 0
+        while done < total and not self._stopped.is_set():
+            time.sleep(self.engine.delay)
+            done += 1
+            yield Generating(done, total, (time.monotonic() - begin) / done)
+        if self._abandoned.is_set():
+            return
+        yield Decoding()
+        conditions = max(len(self.request.prompts), len(self.request.clips), 1)
+        takes = [
+            self._take(info, condition, take, done, done == total)
+            for condition in range(conditions)
+            for take in range(self.request.takes)
+        ]
+        yield Finished(tuple(takes) if info.seconds(done) else ())
+
+    def _take(self, info: ModelInfo, condition: int, take: int, tokens: int, complete: bool) -> Take:
+        request = self.request
+        seed = (request.seed or 0) + take
+        draw = np.random.default_rng(seed + 1000 * condition)
+        frames = max(0, tokens - info.codebooks + 1)
+        samples = _plucks(draw, int(frames / info.frame_rate * info.sampling_rate), info.channels)
+        prompts = request.prompts
+        record = {
+            "mode": request.mode,
+            "prompt": (prompts[condition] if len(prompts) > 1 else prompts[0]) if prompts else "",
+            "model": request.model,
+            "engine": "fake",
+            "seed": seed,
+            **vars(request.settings),
+            "max_new_tokens": tokens,
+            "generation_config": dict(request.generation_config),
+            "stages": {"text_encoder": 0.02, "decoder": tokens * self.engine.delay, "codec": 0.4},
+        }
+        codes = draw.integers(0, 2048, (info.codebooks * info.channels, frames)).astype(np.int16)
+        return Take(samples, info.sampling_rate, codes, record, complete)
+
+
+def _plucks(draw: np.random.Generator, count: int, channels: int) -> np.ndarray:
+    """(channels, count) float32: a pentatonic line of decaying harmonics."""
+    time_axis = np.arange(count) / SAMPLING_RATE
+    wave = np.zeros(count)
+    for start in np.arange(0, count / SAMPLING_RATE, 0.4):
+        pitch = 220 * 2 ** (draw.choice([0, 3, 5, 7, 10, 12]) / 12)
+        since = np.clip(time_axis - start, 0, None)
+        tone = sum(np.sin(2 * np.pi * pitch * k * since) * np.exp(-since * 3 * k) / k for k in range(1, 7))
+        wave += np.where(time_axis >= start, tone, 0) * 0.2
+    return np.repeat(wave[None], channels, axis=0).astype(np.float32)

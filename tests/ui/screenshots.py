@@ -1,0 +1,68 @@
+"""Takes the pictures of the page into assets/screenshots: `python -m tests.ui.screenshots [URL]`.
+
+Without a URL it starts the app itself.
+"""
+
+import contextlib
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.ui.conftest import CHROMIUM_OPTIONS, ROOT, find_chromium, launched
+
+FOLDER = ROOT / "assets" / "screenshots"
+PROMPT = "slow piano in A minor, gentle and sparse"
+PATIENCE = 300_000  # ms: a first run waits for the engine
+SHOTS = {
+    "desktop-light": {"locale": "en-US", "width": 1280, "color_scheme": "light"},
+    "desktop-dark": {"locale": "en-US", "width": 1280, "color_scheme": "dark"},
+    "phone": {"locale": "en-US", "width": 390, "color_scheme": "light"},
+    "chinese": {"locale": "zh-CN", "width": 1280, "color_scheme": "light"},
+    "inside": {"locale": "en-US", "width": 1280, "color_scheme": "light", "fold": "Inside"},
+}
+
+
+def open_with_a_take(browser: Browser, url: str, locale: str, width: int, color_scheme: str) -> Page:
+    context = browser.new_context(
+        locale=locale,
+        viewport={"width": width, "height": 844 if width < 500 else 900},
+        color_scheme=color_scheme,  # type: ignore[arg-type]
+        device_scale_factor=2 if width < 500 else 1,
+    )
+    page = context.new_page()
+    page.goto(url)
+    page.locator("#mg-estimate p").wait_for()
+    page.get_by_role("textbox").and_(page.locator("#mg-prompt textarea")).fill(PROMPT)
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("heading", level=2)).to_have_text(PROMPT, timeout=PATIENCE)
+    page.wait_for_timeout(2500)  # the player draws its waveform
+    return page
+
+
+def take_pictures(url: str, folder: Path = FOLDER) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_OPTIONS))
+        for name, shot in SHOTS.items():
+            page = open_with_a_take(browser, url, shot["locale"], shot["width"], shot["color_scheme"])
+            if "fold" in shot:
+                page.get_by_role("button", name=re.compile("^" + shot["fold"])).click()
+                page.wait_for_timeout(800)
+            page.mouse.move(0, 0)
+            page.screenshot(path=folder / f"{name}.png", full_page=True)
+            print(folder / f"{name}.png")
+            page.context.close()
+        browser.close()
+
+
+if __name__ == "__main__":
+    with contextlib.ExitStack() as stack:
+        if len(sys.argv) > 1:
+            address = sys.argv[1]
+        else:
+            log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "log.txt"
+            address = stack.enter_context(launched(ROOT / "app.py", log))
+        take_pictures(address)

@@ -1,0 +1,93 @@
+"""The API endpoints on the fake engine, called as a program calls them."""
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from musicgen_ui.locales import catalogue
+from musicgen_ui.ui.api import Api
+
+SHARED = ["max_new_tokens", "guidance_scale", "do_sample", "temperature", "top_k", "top_p"]
+LAST = ["seed", "takes", "model", "engine"]
+
+
+@pytest.fixture(scope="module")
+def client(fake_app: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client(fake_app, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "tune.wav"
+    soundfile.write(path, (0.3 * np.sin(np.arange(32_000) * 0.06)).astype(np.float32), 32_000)
+    return path
+
+
+def test_the_parameters_are_the_command_lines() -> None:
+    def names(function) -> list[str]:
+        return [name for name in inspect.signature(function).parameters if name not in ("self", "request")]
+
+    assert names(Api.unconditional) == [*SHARED, *LAST]
+    assert names(Api.text) == ["prompt", *SHARED, *LAST]
+    assert names(Api.audio) == ["prompt", "audio", "mode", *SHARED, *LAST]
+
+
+def test_only_the_three_endpoints_are_public(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/unconditional", "/text", "/audio"}
+    for endpoint in endpoints.values():
+        assert all(parameter["parameter_has_default"] for parameter in endpoint["parameters"])
+
+
+def test_text_needs_only_a_prompt(client: Client) -> None:
+    files, records = client.predict(prompt="slow piano", max_new_tokens=53, api_name="/text")
+    assert [record["prompt"] for record in records] == ["slow piano"]
+    assert soundfile.info(files[0]).duration == pytest.approx(1.0)
+
+
+def test_several_prompts_and_takes(client: Client) -> None:
+    files, records = client.predict(
+        prompt=["one", "two"], max_new_tokens=53, seed=5, takes=2, top_k=0, do_sample=False, api_name="/text"
+    )
+    assert len(files) == 4
+    made = [(record["prompt"], record["seed"]) for record in records]
+    assert made == [("one", 5), ("one", 6), ("two", 5), ("two", 6)]
+
+
+def test_unconditional(client: Client) -> None:
+    files, records = client.predict(max_new_tokens=53, api_name="/unconditional")
+    assert len(files) == 1
+    assert records[0]["mode"] == "unconditional"
+
+
+def test_audio_takes_one_clip_or_several(client: Client, clip: Path) -> None:
+    _, records = client.predict(audio=handle_file(clip), max_new_tokens=53, api_name="/audio")
+    assert records[0]["mode"] == "continue"
+    files, records = client.predict(
+        prompt="a waltz",
+        audio=[handle_file(clip), handle_file(clip)],
+        mode="melody",
+        max_new_tokens=53,
+        api_name="/audio",
+    )
+    assert len(files) == 2
+    assert {record["model"] for record in records} == {"nano-melody"}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "call", "key"),
+    [
+        ("/text", {"prompt": ""}, "error.prompt_empty"),
+        ("/audio", {}, "error.clip_missing"),
+        ("/audio", {"audio": "/etc/hostname"}, "page.error.api_audio"),
+    ],
+)
+def test_a_fault_is_its_one_sentence(client: Client, endpoint: str, call: dict, key: str) -> None:
+    with pytest.raises(AppError) as caught:
+        client.predict(**call, api_name=endpoint)
+    assert str(caught.value) == catalogue("en")[key]

@@ -1,0 +1,320 @@
+"""The page on the fake engine: what a person sees and does, found by role and label."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from musicgen_ui.locales import catalogue
+from tests.ui.conftest import launched
+
+OpenPage = Callable[..., Page]
+SOON = 20_000  # ms
+LENGTH = "max_new_tokens"
+
+
+def words(key: str, locale: str = "en-US") -> str:
+    return catalogue("zh-CN" if locale.startswith("zh") else "en")[key]
+
+
+def button(page: Page, key: str, locale: str = "en-US") -> Locator:
+    return page.get_by_role("button", name=words(key, locale), exact=True)
+
+
+def tab(page: Page, key: str, locale: str = "en-US") -> Locator:
+    return page.get_by_role("tab", name=words(key, locale), exact=True)
+
+
+def number_box(page: Page, key: str, locale: str = "en-US") -> Locator:
+    """The number beside a slider, or a number field."""
+    return page.get_by_role("spinbutton", name=re.compile(re.escape(words(key, locale))))
+
+
+def make_short(page: Page, tokens: int = 53, locale: str = "en-US") -> None:
+    box = number_box(page, "page.length", locale)
+    box.fill(str(tokens))
+    box.press("Tab")
+
+
+def describe(page: Page, prompt: str, locale: str = "en-US") -> None:
+    page.get_by_label(words("page.prompt", locale)).fill(prompt)
+
+
+def wait_done(page: Page, locale: str = "en-US") -> None:
+    done = words("page.status.done", locale).split("{")[0]
+    expect(page.get_by_role("status").filter(has_text=done)).to_be_visible(timeout=SOON)
+
+
+def heading(page: Page) -> Locator:
+    return page.get_by_role("heading", level=2)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "tune.wav"
+    wave = 0.3 * np.sin(2 * np.pi * 330 * np.arange(64_000) / 32_000)
+    soundfile.write(path, wave.astype(np.float32), 32_000)
+    return path
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_every_tab_makes_a_take(fake_app: str, open_page: OpenPage, clip: Path, locale: str) -> None:
+    page = open_page(fake_app, locale=locale)
+    make_short(page, locale=locale)
+    describe(page, "a small waltz", locale)
+    button(page, "page.generate", locale).click()
+    wait_done(page, locale)
+    expect(heading(page)).to_have_text("a small waltz")
+
+    tab(page, "page.tab.unconditional", locale).click()
+    button(page, "page.generate", locale).click()
+    expect(heading(page)).to_have_text(words("page.result.untitled.unconditional", locale), timeout=SOON)
+
+    tab(page, "page.tab.audio", locale).click()
+    page.locator("#mg-tabs input[type=file]").first.set_input_files(clip)
+    expect(page.get_by_role("tabpanel").get_by_text("0:02").first).to_be_visible(timeout=SOON)
+    button(page, "page.generate", locale).click()
+    expect(heading(page)).to_have_text(words("page.result.untitled.continue", locale), timeout=SOON)
+    page.get_by_role("radio", name=words("page.mode.melody", locale)).check()
+    button(page, "page.generate", locale).click()
+    expect(heading(page)).to_have_text(words("page.result.untitled.melody", locale), timeout=SOON)
+    expect(page.get_by_role("radio", name=re.compile(r"^4 · "))).to_be_checked()
+    assert page.faults == []  # type: ignore[attr-defined]
+
+
+def test_controls_keep_their_values_between_tabs(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app)
+    make_short(page, 77)
+    number_box(page, "page.guidance").fill("4.5")
+    page.get_by_role("checkbox", name=words("page.sampling")).uncheck()
+    describe(page, "kept words")
+    for key in ("page.tab.unconditional", "page.tab.audio", "page.tab.text"):
+        tab(page, key).click()
+        expect(number_box(page, "page.length")).to_have_value("77")
+        expect(number_box(page, "page.guidance")).to_have_value("4.5")
+        expect(page.get_by_role("checkbox", name=words("page.sampling"))).not_to_be_checked()
+    expect(page.get_by_label(words("page.prompt"))).to_have_value("kept words")
+
+
+def test_the_length_says_its_seconds(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app)
+    make_short(page, 253)
+    expect(page.get_by_text("5.0 s of music", exact=True)).to_be_visible()
+    expect(page.get_by_text("about 1.0 s on this machine")).to_be_visible()
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_every_word_is_translated(fake_app: str, open_page: OpenPage, locale: str) -> None:
+    page = open_page(fake_app, locale=locale)
+    for fold in page.locator(".mg-fold > button").all():
+        if fold.is_visible():
+            fold.click()
+    for key in ("page.tab.unconditional", "page.tab.audio", "page.tab.text"):
+        tab(page, key, locale).click()
+        text = page.locator("body").inner_text()
+        assert not re.search(r"page\.[a-z_]+|__i18n__", text), text
+    if locale == "zh-CN":
+        seen = page.locator("main").inner_text()
+        for key in ("page.tagline", "page.generate", "page.model", "page.guidance", "page.more"):
+            assert words(key, locale) in seen
+            assert words(key) not in seen
+
+
+def test_a_phone_needs_no_sideways_scrolling(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app, width=390)
+    expect(tab(page, "page.tab.audio")).to_be_visible()
+    make_short(page)
+    describe(page, "a very long prompt " * 12)
+    button(page, "page.generate").click()
+    wait_done(page)
+    for fold in page.locator(".mg-fold > button").all():
+        if fold.is_visible():
+            fold.click()
+    for key in ("page.tab.unconditional", "page.tab.audio", "page.tab.text"):
+        tab(page, key).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_stop_keeps_what_was_made(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app)
+    make_short(page, 1500)
+    describe(page, "too long to wait for")
+    button(page, "page.generate").click()
+    expect(page.get_by_text(re.compile(r"[1-9]\d* of 1500 tokens"))).to_be_visible(timeout=SOON)
+    page.wait_for_timeout(700)
+    button(page, "page.stop").click()
+    expect(page.get_by_role("status").filter(has_text="Stopped; the")).to_be_visible(timeout=SOON)
+    expect(heading(page)).to_have_text("too long to wait for")
+    expect(page.get_by_text(re.compile("stopped early")).first).to_be_visible()
+    expect(button(page, "page.generate")).to_be_enabled()
+
+
+def test_a_broken_upload_is_one_sentence_and_loses_nothing(fake_app: str, open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page(fake_app)
+    make_short(page)
+    describe(page, "stays where it is")
+    button(page, "page.generate").click()
+    wait_done(page)
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"this is no sound at all")
+    tab(page, "page.tab.audio").click()
+    page.locator("#mg-tabs input[type=file]").first.set_input_files(broken)
+    page.wait_for_timeout(1500)
+    button(page, "page.generate").click()
+    sentence = catalogue("en")["error.clip_unreadable"].format(name="broken.wav")
+    expect(page.get_by_role("alert").filter(has_text=sentence)).to_be_visible(timeout=SOON)
+    expect(heading(page)).to_have_text("stays where it is")
+
+
+def test_an_empty_prompt_is_one_sentence(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app, locale="zh-CN")
+    button(page, "page.generate", "zh-CN").click()
+    sentence = catalogue("zh-CN")["error.prompt_empty"]
+    expect(page.get_by_role("alert").filter(has_text=sentence)).to_be_visible(timeout=SOON)
+
+
+def test_an_unknown_model_is_one_sentence(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app)
+    model = page.get_by_role("combobox", name=words("page.model")).or_(page.get_by_label(words("page.model"))).first
+    model.fill("no/such-model")
+    model.press("Enter")
+    sentence = catalogue("en")["error.checkpoint_broken"].format(model="no/such-model", file="config.json")
+    expect(page.get_by_text(sentence).first).to_be_visible(timeout=SOON)
+
+
+def test_two_users_see_only_their_own_takes(fake_app: str, open_page: OpenPage) -> None:
+    first, second = open_page(fake_app), open_page(fake_app)
+    for page, prompt in ((first, "mine alone"), (second, "yours alone")):
+        make_short(page, 253)
+        describe(page, prompt)
+        button(page, "page.generate").click()
+    wait_done(first)
+    wait_done(second)
+    expect(heading(first)).to_have_text("mine alone")
+    expect(heading(second)).to_have_text("yours alone")
+    assert "yours alone" not in first.locator("body").inner_text()
+    assert "mine alone" not in second.locator("body").inner_text()
+
+
+def test_the_other_users_stop_stops_nothing_here(fake_app: str, open_page: OpenPage) -> None:
+    first, second = open_page(fake_app), open_page(fake_app)
+    for page in (first, second):
+        make_short(page, 403)
+        describe(page, "a tune")
+        button(page, "page.generate").click()
+        page.wait_for_timeout(300)
+    button(second, "page.stop").click()
+    wait_done(first)
+
+
+def test_keyboard_only(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app)
+    prompt = page.get_by_label(words("page.prompt"))
+    for _ in range(12):
+        if prompt.evaluate("element => element === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    page.keyboard.type("typed and never clicked")
+    page.keyboard.press("Control+Enter")
+    wait_done(page)
+    expect(heading(page)).to_have_text("typed and never clicked")
+    names = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        names.add(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel || ''"))
+    assert {words("page.result.use"), words("page.result.again"), "WAV"} <= names
+
+
+def test_several_takes_share_one_player(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app)
+    make_short(page)
+    page.get_by_role("button", name=words("page.more")).click()
+    number_box(page, "page.takes").fill("2")
+    describe(page, "first line\nsecond line")
+    number_box(page, "page.seed").fill("7")
+    expect(page.get_by_role("checkbox", name=words("page.seed.lock"))).to_be_checked()
+    button(page, "page.generate").click()
+    wait_done(page)
+    choices = page.get_by_role("radio", name=re.compile(r"· seed"))
+    expect(choices).to_have_count(4)
+    expect(page.get_by_role("radio", name="1 · seed 7")).to_be_checked()
+    expect(heading(page)).to_have_text("first line")
+    page.get_by_role("radio", name="4 · seed 8").check()
+    expect(heading(page)).to_have_text("second line")
+    expect(number_box(page, "page.seed")).to_have_value("7")
+    for suffix in ("wav", "flac", "mp3"):
+        with page.expect_download() as waiting:
+            page.get_by_text(suffix.upper(), exact=True).click()
+        assert waiting.value.suggested_filename == f"take-4.{suffix}"
+        assert soundfile.info(waiting.value.path()).frames > 16_000
+
+
+def test_again_draws_a_new_seed_and_extend_continues(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app)
+    make_short(page)
+    describe(page, "a theme")
+    button(page, "page.generate").click()
+    wait_done(page)
+    button(page, "page.result.again").click()
+    expect(page.get_by_role("radio", name=re.compile(r"^2 · seed"))).to_be_checked(timeout=SOON)
+    expect(heading(page)).to_have_text("a theme")
+    button(page, "page.result.extend").click()
+    expect(page.get_by_role("radio", name=re.compile(r"^3 · seed"))).to_be_checked(timeout=SOON)
+    expect(tab(page, "page.tab.audio")).to_have_attribute("aria-selected", "true")
+    page.get_by_role("button", name=words("page.result.record")).click()
+    expect(page.get_by_role("row", name=re.compile("^mode continue"))).to_be_visible()
+
+
+def test_a_prompt_is_never_html(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app)
+    make_short(page)
+    wicked = '<img src=x onerror="document.title=1"><b>bold</b>'
+    describe(page, wicked)
+    button(page, "page.generate").click()
+    wait_done(page)
+    expect(heading(page)).to_have_text(wicked)
+    page.get_by_role("button", name=words("page.result.record")).click()
+    expect(page.get_by_role("cell", name=wicked)).to_be_visible()
+    assert page.title() == "MusicGen"
+
+
+def test_the_generation_config_is_shown_and_edited(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app)
+    make_short(page)
+    page.get_by_role("button", name=re.compile("^" + words("page.config"))).click()
+    expect(page.get_by_test_id("cell-1-0")).to_have_text("guidance_scale")
+    expect(page.get_by_test_id("cell-1-1")).to_have_text("3.0")
+    page.get_by_test_id("cell-1-2").dblclick()
+    page.keyboard.type("5")
+    page.keyboard.press("Enter")
+    expect(number_box(page, "page.guidance")).to_have_value("5", timeout=SOON)
+    describe(page, "as edited")
+    button(page, "page.generate").click()
+    wait_done(page)
+    expect(page.get_by_test_id("cell-1-3")).to_contain_text("5", timeout=SOON)
+
+
+def test_a_closed_tab_gives_its_turn_back(
+    browser: Browser, open_page: OpenPage, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("slow")
+    script = Path(__file__).with_name("fake_app.py")
+    with launched(script, folder / "log.txt", FAKE_SECONDS_PER_TOKEN="0.1") as url:
+        first = browser.new_page()
+        first.goto(url)
+        describe(first, "two and a half minutes of waiting")
+        make_short(first, 1500)
+        button(first, "page.generate").click()
+        expect(first.get_by_text(re.compile(r"\d of 1500 tokens"))).to_be_visible(timeout=SOON)
+        second = open_page(url)
+        make_short(second, 9)
+        describe(second, "after you")
+        button(second, "page.generate").click()
+        expect(second.get_by_text("Waiting; requests before yours: 1")).to_be_visible(timeout=SOON)
+        first.close()
+        wait_done(second)
+        assert len(list((folder / "gradio").glob("takes-*/*"))) == 1

@@ -1,0 +1,136 @@
+"""The page's parts that need no browser."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from musicgen_ui.errors import InputError
+from musicgen_ui.model_info import ModelInfo
+from musicgen_ui.take import Take
+from musicgen_ui.ui import generation_config, result, sessions, status
+from musicgen_ui.ui.asks import Ask, prompt_lines
+from musicgen_ui.ui.inside import draw_inside
+from musicgen_ui.ui.pictures import draw_sound
+from musicgen_ui.ui.sessions import Session, Sessions
+
+INFO = ModelInfo("nano", 32_000, 50.0, 4, 1, False, {"do_sample": True, "guidance_scale": 3.0, "max_length": 1500})
+
+
+def a_take(seed: int = 7, frames: int = 50) -> Take:
+    draw = np.random.default_rng(seed)
+    samples = (0.5 * draw.standard_normal((1, 640 * frames))).clip(-1, 1).astype(np.float32)
+    codes = draw.integers(0, 512, (4, frames)).astype(np.int16)
+    return Take(samples, 32_000, codes, {"seed": seed, "prompt": "<b>loud</b>", "stages": {"decoder": 1.0}})
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("count", [640, 32_000, 960_000])
+def test_a_picture_shows_sound_of_any_length(channels: int, count: int) -> None:
+    wave = np.sin(np.arange(count) * 0.1).astype(np.float32)
+    pixels = np.asarray(draw_sound(np.repeat(wave[None], channels, axis=0), 32_000))
+    assert pixels.shape[2] == 3
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+
+
+def test_a_picture_of_silence_is_dark() -> None:
+    assert np.asarray(draw_sound(np.zeros((1, 3200), np.float32), 32_000)).mean() < 60
+
+
+def test_a_tone_stands_at_its_height() -> None:
+    tone = np.sin(2 * np.pi * 1000 * np.arange(64_000) / 32_000).astype(np.float32)[None]
+    column = np.asarray(draw_sound(tone, 32_000), dtype=int)[162:462, 600].sum(axis=1)
+    height = 1 - column.argmax() / 299
+    assert 50 * 320**height == pytest.approx(1000, rel=0.05)
+
+
+def test_the_delay_pattern_is_a_staircase_of_numbers() -> None:
+    drawing = draw_inside({"stages": {"decoder": 2.0}}, a_take().codes, 1, "en")
+    delayed, undone = (ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", drawing))
+    assert sum(rect.get("class") == "mg-pad" for rect in delayed.iter("rect")) == 0 + 1 + 2 + 3
+    assert sum(rect.get("class") == "mg-pad" for rect in undone.iter("rect")) == 0
+
+
+def test_left_and_right_share_a_delay() -> None:
+    drawing = draw_inside({}, np.ones((8, 50), np.int16), 2, "en")
+    delayed = ElementTree.fromstring(re.findall(r"<svg.*?</svg>", drawing)[0])
+    assert sum(rect.get("class") == "mg-pad" for rect in delayed.iter("rect")) == 2 * (0 + 1 + 2 + 3)
+
+
+def test_the_record_is_escaped() -> None:
+    table = result.record_html({"prompt": "<script>x</script>", "generation_config": {"a": "<i>"}}, "en")
+    assert "<script>" not in table
+    assert "<i>" not in table
+
+
+def test_a_faults_sentence_is_escaped() -> None:
+    assert "<img" not in status.fault("no model <img src=x>")
+
+
+def test_only_written_values_are_changes() -> None:
+    rows = generation_config.table(INFO, {"top_k": 20}, {}, "en")["data"]
+    assert generation_config.read_changes(rows) == {"top_k": 20}
+    rows[0][2], rows[1][2] = "False", " 4.5 "
+    assert generation_config.read_changes(rows) == {"do_sample": False, "guidance_scale": 4.5, "top_k": 20}
+
+
+@pytest.mark.parametrize("written", ["lots", "nan", "1e999"])
+def test_a_change_that_is_no_number_is_refused(written: str) -> None:
+    with pytest.raises(InputError):
+        generation_config.read_changes([["temperature", "1.0", written, ""]])
+
+
+def test_prompts_are_lines() -> None:
+    assert prompt_lines("one\n\n  two \n") == ("one", "two")
+    assert prompt_lines(None) == ()
+
+
+def test_a_row_can_be_asked_for_alone() -> None:
+    ask = Ask("melody", prompts=("a", "b"), clip_paths=("one.wav",), takes=2)
+    assert [ask.alone(row).prompts for row in range(4)] == [("a",), ("a",), ("b",), ("b",)]
+    assert ask.alone(3).clip_paths == ("one.wav",)
+    assert ask.alone(3).takes == 1
+
+
+def test_files_are_made_when_asked_for_and_sound_alike(tmp_path: Path) -> None:
+    session = Session("tab", tmp_path)
+    take = a_take()
+    (kept,) = session.keep((take,), Ask("text", prompts=("x",)))
+    assert [path.suffix for path in tmp_path.iterdir()] == [".wav"]
+    wav, flac = soundfile.read(kept.wav)[0], soundfile.read(kept.file("flac"))[0]
+    assert np.array_equal(wav, flac)
+    assert np.abs(wav - take.samples[0]).max() < 1e-4
+    assert kept.picture.exists()
+
+
+def test_the_oldest_takes_go_with_their_files(tmp_path: Path) -> None:
+    session = Session("tab", tmp_path)
+    for seed in range(sessions.KEPT_TAKES + 3):
+        for kept in session.keep((a_take(seed, frames=5),), Ask("text", prompts=("x",))):
+            assert kept.file("mp3").exists()
+    assert sorted(session.takes) == list(range(4, sessions.KEPT_TAKES + 4))
+    assert len(list(tmp_path.iterdir())) == 2 * sessions.KEPT_TAKES
+
+
+def test_a_forgotten_session_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    all_sessions = Sessions()
+    session = all_sessions.of("tab")
+    session.keep((a_take(),), Ask("text", prompts=("x",)))
+    assert all_sessions.of("tab") is session
+    all_sessions.forget("tab")
+    assert not session.folder.exists()
+    assert len(all_sessions) == 0
+
+
+def test_sessions_without_a_sign_of_life_are_swept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    all_sessions = Sessions()
+    old = all_sessions.of("old")
+    old.last_used -= sessions.FORGOTTEN_AFTER + 1
+    all_sessions.of("new")
+    assert all_sessions.find("old") is None
+    assert not old.folder.exists()
