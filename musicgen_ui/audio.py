@@ -30,7 +30,7 @@ def read_clip(path: str | Path, limits: Limits) -> Clip:
     name = path.name
     try:
         size = path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):
         raise InputError("error.clip_not_found", name=name) from None
     if not path.is_file():
         raise InputError("error.clip_not_found", name=name)
@@ -106,7 +106,10 @@ def write_audio(path: Path, samples: np.ndarray, sampling_rate: int) -> None:
     if kind not in FORMATS:
         raise InputError("error.out_format", suffix=path.suffix or path.name, formats=", ".join(FORMATS))
     encoded = io.BytesIO()
-    soundfile.write(encoded, to_int16(samples).T, sampling_rate, format=kind.upper())
+    frames = to_int16(samples).T
+    if kind == "mp3":  # libsndfile 1.2.2 garbles stereo MP3 that it is handed as 16-bit integers
+        frames = frames.astype(np.float32) / 32_768
+    soundfile.write(encoded, frames, sampling_rate, format=kind.upper())
     write_whole(path, encoded.getvalue())
 
 

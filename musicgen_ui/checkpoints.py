@@ -84,12 +84,20 @@ def locate(model: str, own_models: bool = True) -> Path | str:
         checkpoint = MENU[model]
         return checkpoint.folder or str(checkpoint.hub_id)
     if own_models:
-        folder = Path(model).expanduser()
-        if folder.is_dir():
+        folder = _folder(model)
+        if folder is not None:
             return folder
         if _HUB_ID.fullmatch(model) and not model.startswith((".", "/")):
             return model
     raise InputError("error.model_unknown", model=model[:80], models=", ".join(MENU))
+
+
+def _folder(path: str) -> Path | None:
+    try:
+        folder = Path(path).expanduser()
+        return folder if path and folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long a name, nobody's home, a null character
+        return None
 
 
 def is_complete(folder: Path) -> bool:

@@ -118,12 +118,21 @@ def _worth_another_try(fault: Exception) -> bool:
     import requests
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    fault = _hub_answer(fault)
+    if isinstance(fault, LocalEntryNotFoundError):  # hf_hub_download's word for "no network"
+        return True
     if isinstance(fault, HfHubHTTPError):
         status = fault.response.status_code if fault.response is not None else 0
         return status == 429 or status >= 500
-    if isinstance(fault, LocalEntryNotFoundError):  # hf_hub_download's word for "no network"
-        return True
     return isinstance(fault, (requests.RequestException, TimeoutError)) or "Consistency check failed" in str(fault)
+
+
+def _hub_answer(fault: Exception) -> Exception:
+    """What the hub said, where hf_hub_download calls it "no network and not in the cache" (itself a HfHubHTTPError)."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    cause = fault.__cause__
+    return cause if isinstance(fault, LocalEntryNotFoundError) and isinstance(cause, HfHubHTTPError) else fault
 
 
 def _in_one_sentence(fault: Exception, hub_id: str) -> Exception:
@@ -140,6 +149,7 @@ def _in_one_sentence(fault: Exception, hub_id: str) -> Exception:
         RepositoryNotFoundError,
     )
 
+    fault = _hub_answer(fault)
     if isinstance(fault, (RepositoryNotFoundError, GatedRepoError, HFValidationError)):
         return InputError("error.hub_no_model", model=hub_id)
     if isinstance(fault, OfflineModeIsEnabled):

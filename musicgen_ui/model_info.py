@@ -79,5 +79,5 @@ def read_model_info(name: str, folder: Path) -> ModelInfo:
             melody=config["model_type"] == "musicgen_melody",
             generation_config={key: value for key, value in generation_config.items() if not key.startswith("_")},
         )
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError):
         raise InputError("error.checkpoint_broken", model=name, file="config.json") from None

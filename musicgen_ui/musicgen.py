@@ -153,7 +153,9 @@ class MusicGen:
         if not self.info.melody:
             raise InputError("error.model_cannot_follow", model=self.info.name)
         started = time.perf_counter()
-        prepared = [with_channels(resampled(clip.samples, clip.sampling_rate, self.sampling_rate), 1)[0] for clip in clips]
+        prepared = [
+            with_channels(resampled(clip.samples, clip.sampling_rate, self.sampling_rate), 1)[0] for clip in clips
+        ]
         longest = max(round(padded_seconds * self.sampling_rate), *(len(samples) for samples in prepared))
         features = chroma_features(
             [np.pad(samples, (0, longest - len(samples))) for samples in prepared],
@@ -185,7 +187,8 @@ class MusicGen:
         """The path of all verbs: prepare the conditioning, generate tokens, decode them, one row per take.
 
         prompt_codes: (clips, codebooks, frames); padding: samples on the left of each clip;
-        chroma: (clips, frames, 12); padded_tokens: at least so many tokens of text, padding included; record: what the verb has to say about the takes.
+        chroma: (clips, frames, 12); padded_tokens: pads the text to so many tokens, if it has fewer;
+        record: what the verb has to say about the takes.
         """
         conditions = max(len(prompts), len(clips))
         if len(prompts) not in (1, conditions) or (clips and len(clips) not in (1, conditions)):
@@ -371,4 +374,3 @@ class _TokenStreamer(BaseStreamer):
 
 def _plain(config: dict) -> dict:
     return {name: value for name, value in config.items() if isinstance(value, (bool, int, float)) and name[0] != "_"}
-

@@ -1,4 +1,4 @@
-"""Tiny checkpoints, written once a session and loaded once each. MindNLP is imported by the first test that needs it."""
+"""Tiny checkpoints, written once a session and loaded once each. The first test that needs MindNLP imports it."""
 
 import functools
 from collections.abc import Callable

@@ -23,6 +23,7 @@ class Ask:
     seed: int | None = None
     takes: int = 1
     padded_seconds: float = 0.0
+    padded_tokens: int = 0
     generation_config: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -46,6 +47,7 @@ class Ask:
             seed=self.seed,
             takes=self.takes,
             padded_seconds=self.padded_seconds,
+            padded_tokens=self.padded_tokens,
             generation_config=self.generation_config,
         )
 

@@ -80,6 +80,7 @@ class Session:
                 ask.alone(row),
                 seed=take.record.get("seed", ask.seed),
                 padded_seconds=take.record.get("padded_seconds") or 0.0,
+                padded_tokens=take.record.get("padded_tokens") or 0,
             )
             entry = KeptTake(
                 number, self.folder, alone, take.record, take.codes, take.seconds, len(take.samples), take.complete

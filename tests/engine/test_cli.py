@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from musicgen_ui.paths import EXAMPLES
+from musicgen_ui.paths import ASSETS, EXAMPLES
 
 PIANO, FLUTE = str(EXAMPLES / "piano-tune.ogg"), str(EXAMPLES / "flute-tune.ogg")
 
@@ -75,7 +76,7 @@ def test_two_clips_are_continued_in_one_batch_and_start_with_their_clips(call, t
 
 
 def test_a_melody_is_followed_by_nanos_sister(call):
-    process = call("--audio", PIANO, "--mode", "melody", "a flute", "--max-new-tokens", "20", "--out", "m.flac", "--json")
+    process = call("--audio", PIANO, "--mode", "melody", "a flute", "--seconds", "0.4", "--out", "m.flac", "--json")
     assert process.returncode == 0, process.stderr
     assert json.loads(process.stdout)["model"] == "nano-melody"
 
@@ -92,10 +93,21 @@ def test_an_interrupt_keeps_what_was_made(tmp_path):
     assert 0 < soundfile.info(tmp_path / "cut.wav").duration < 29
 
 
-def test_more_than_the_model_holds_is_said_and_held(call, tmp_path):
-    process = call("--audio", PIANO, "--max-new-tokens", "1500", "--top-k", "1", "--help")
+def test_more_than_the_model_holds_is_held_and_said(call, tmp_path):
+    shutil.copytree(ASSETS / "musicgen-nano", tmp_path / "small-room")
+    config = tmp_path / "small-room" / "generation_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_length": 53}))
+    process = call("x", "--model", "./small-room", "--seconds", "10", "--out", "x.wav")
+    assert (process.returncode, process.stdout) == (0, "x.wav\n")
+    assert process.stderr == "Model “./small-room” holds no more than its max_length: 1.0 s of new music were made.\n"
+    assert soundfile.info(tmp_path / "x.wav").duration == 1.0
+
+
+def test_help_names_every_option(call):
+    process = call("--help")
     assert process.returncode == 0
-    assert "--seconds" in process.stdout
+    for option in ("--seconds", "--mode", "--engine", "--greedy", "--top-p", "--takes", "--json", "--debug"):
+        assert option in process.stdout
 
 
 @pytest.mark.parametrize(

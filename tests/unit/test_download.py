@@ -1,0 +1,167 @@
+"""Downloads from a hub on loopback, each in a process of its own: the hub's client reads its settings when imported."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from musicgen_ui.request import Request, Settings
+from tests.engine.hub import serving
+from tests.reference import cases
+
+REPOSITORY = "somebody/tiny-musicgen"
+CLIENT_BLOCK = 10 << 20  # bytes: huggingface_hub writes what came in blocks of this size
+SCRIPT = """
+import json, sys
+from musicgen_ui.download import DownloadStopped, download, downloaded
+from musicgen_ui.errors import AppError
+
+heard, answer = [], {}
+try:
+    stopped = lambda: bool(heard) and "stop" in sys.argv and heard[-1][0] > int(sys.argv[3])
+    answer["folder"] = str(download(sys.argv[1], lambda *bytes: heard.append(bytes), stopped))
+except DownloadStopped:
+    answer["stopped"] = True
+except AppError as fault:
+    answer |= {"error": fault.key, "params": fault.params, "kind": type(fault).__name__, "sentence": str(fault)}
+print(json.dumps(answer | {"heard": heard}))
+"""
+
+
+@pytest.fixture(scope="module")
+def repositories(tiny_folder, tmp_path_factory):
+    """The tiny checkpoint with 24 MB more, so that a cut falls within the weights: one file, and shards."""
+    from safetensors.numpy import load_file, save_file
+
+    parent = tmp_path_factory.mktemp("hub")
+    one, shards = parent / "one", cases.write(parent / "shards", "mono", shard_bytes=40_000)
+    cases.write(one, "mono")
+    weights = load_file(one / "model.safetensors")
+    weights["ballast"] = np.random.default_rng(0).standard_normal(6_000_000, np.float32)
+    save_file(weights, one / "model.safetensors", metadata={"format": "pt"})
+    (one / "pytorch_model.bin").write_bytes(b"not wanted")
+    (one / "README.md").write_text("not wanted")
+    return {"one": {REPOSITORY: one}, "shards": {REPOSITORY: shards}}
+
+
+def fetch(endpoint: str, home: Path, repository: str = REPOSITORY, *arguments: str, **environment: str) -> dict:
+    """What SCRIPT said."""
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), **environment}
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, repository, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def assert_progress_is_monotone_and_ends(heard, hub):
+    total = sum(
+        file.stat().st_size
+        for file in hub.folders[REPOSITORY].iterdir()
+        if file.suffix == ".json" or file.suffix == ".safetensors"
+    )
+    done = [bytes for bytes, _ in heard]
+    assert done == sorted(done)
+    assert done[-1] == total
+    assert {of for _, of in heard} == {total}
+
+
+@pytest.mark.parametrize("layout", ["one", "shards"])
+def test_a_checkpoint_comes_and_generates_and_comes_only_once(layout, repositories, tmp_path, pipeline):
+    with serving(repositories[layout]) as hub:
+        answer = fetch(hub.endpoint, tmp_path)
+        assert_progress_is_monotone_and_ends(answer["heard"], hub)
+        asked = len(hub.requests)
+        assert not any("pytorch_model" in path or "README" in path for _, path, _ in hub.requests)
+        again = fetch(hub.endpoint, tmp_path)
+        assert again["folder"] == answer["folder"]
+        assert len(hub.requests) == asked
+    assert fetch("http://127.0.0.1:9", tmp_path)["folder"] == answer["folder"]  # nor when there is no hub
+
+    name = f"downloaded {layout}"
+    pipeline.load(name, Path(answer["folder"]))
+    take = pipeline.run(Request("text", ("slow piano",), model=name, settings=Settings(6), seed=1))[0]
+    assert take.codes.shape == (4, 3)
+    pipeline.unload(name)
+
+
+def test_a_cut_connection_is_resumed(repositories, tmp_path):
+    with serving(repositories["one"], cut_at=15 << 20) as hub:
+        answer = fetch(hub.endpoint, tmp_path)
+    assert_progress_is_monotone_and_ends(answer["heard"], hub)
+    first, second = hub.ranges("model.safetensors")
+    assert first is None
+    assert second == f"bytes={CLIENT_BLOCK}-"
+    size = (repositories["one"][REPOSITORY] / "model.safetensors").stat().st_size
+    assert size <= hub.bytes_sent["model.safetensors"] <= size + CLIENT_BLOCK
+    assert (Path(answer["folder"]) / "model.safetensors").read_bytes() == (
+        repositories["one"][REPOSITORY] / "model.safetensors"
+    ).read_bytes()
+
+
+def test_stop_keeps_what_came(repositories, tmp_path):
+    with serving(repositories["one"], pause_seconds=0.02) as hub:  # 12 MB a second
+        answer = fetch(hub.endpoint, tmp_path, REPOSITORY, "stop", str(CLIENT_BLOCK))
+        assert answer["stopped"]
+        assert "folder" not in answer
+        hub.faults.pause_seconds = 0
+        answer = fetch(hub.endpoint, tmp_path)
+    assert_progress_is_monotone_and_ends(answer["heard"], hub)
+    assert hub.ranges("model.safetensors")[-1] in (f"bytes={CLIENT_BLOCK}-", f"bytes={2 * CLIENT_BLOCK}-")
+    assert answer["heard"][0][0] >= CLIENT_BLOCK
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_hub_that_is_busy_is_asked_again(status, repositories, tmp_path):
+    with serving(repositories["shards"], status=status, refusals=1) as hub:
+        answer = fetch(hub.endpoint, tmp_path)
+    assert "folder" in answer
+    assert_progress_is_monotone_and_ends(answer["heard"], hub)
+
+
+def test_a_hub_that_stays_broken_gives_a_sentence(repositories, tmp_path):
+    with serving(repositories["shards"], status=429, refusals=1_000) as hub:
+        answer = fetch(hub.endpoint, tmp_path)
+    assert (answer["kind"], answer["error"]) == ("MachineError", "error.hub_answered")
+    assert answer["params"]["status"] == 429
+
+
+def test_a_file_of_the_wrong_size_is_fetched_again(repositories, tmp_path):
+    with serving(repositories["shards"], wrong_sizes=1) as hub:
+        answer = fetch(hub.endpoint, tmp_path)
+    assert "folder" in answer
+    assert_progress_is_monotone_and_ends(answer["heard"], hub)
+
+
+@pytest.mark.parametrize("environment", [{}, {"HF_HUB_OFFLINE": "1"}], ids=["no network", "offline mode"])
+def test_offline_names_the_endpoint(environment, tmp_path):
+    answer = fetch("http://127.0.0.1:9", tmp_path, **environment)
+    assert (answer["kind"], answer["error"]) == ("MachineError", "error.hub_offline")
+    assert "http://127.0.0.1:9" in answer["sentence"]
+
+
+@pytest.mark.parametrize("repository", ["nobody/nothing", "not an id", "a/b/c"])
+def test_an_unknown_repository_is_the_users_error(repository, repositories, tmp_path):
+    with serving(repositories["shards"]) as hub:
+        answer = fetch(hub.endpoint, tmp_path, repository)
+    assert (answer["kind"], answer["error"]) == ("InputError", "error.hub_no_model")
+
+
+@pytest.mark.parametrize("missing", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_repository_that_is_no_checkpoint_is_the_users_error(missing, tiny_folder, tmp_path):
+    import shutil
+
+    folder = tmp_path / "repository"
+    shutil.copytree(tiny_folder("mono"), folder)
+    (folder / missing).unlink()
+    with serving({REPOSITORY: folder}) as hub:
+        answer = fetch(hub.endpoint, tmp_path / "home")
+    assert (answer["kind"], answer["error"]) == ("InputError", "error.checkpoint_incomplete")
