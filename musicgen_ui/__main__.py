@@ -4,4 +4,5 @@ import sys
 
 from musicgen_ui.cli import main
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":  # a download's process imports this file again
+    sys.exit(main(sys.argv[1:]))

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import secrets
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from musicgen_ui.request import Clip
 FORMATS = ("wav", "flac", "mp3")
 _BLOCK_FRAMES = 1 << 16
 _RATES = (2_000, 768_000)  # Hz
+_SHORTEST = 0.1  # s
 _SILENCE = 1e-4  # −80 dB of full scale
 
 
@@ -57,6 +59,8 @@ def read_clip(path: str | Path, limits: Limits) -> Clip:
         raise InputError("error.clip_empty", name=name)
     if not np.isfinite(samples).all():
         raise InputError("error.clip_not_finite", name=name)
+    if samples.shape[-1] < _SHORTEST * rate:
+        raise InputError("error.clip_short", name=name, minimum=_SHORTEST)
     if np.abs(samples).max() < _SILENCE:
         raise InputError("error.clip_silent", name=name)
     return Clip(samples, rate, name, file_seconds=max(seconds, samples.shape[-1] / rate))
@@ -117,7 +121,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """Writes `content` beside `path` and moves it there; faults as in `write_audio`."""
     if not path.parent.is_dir():
         raise InputError("error.out_folder", folder=str(path.parent))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         try:
             partial.write_bytes(content)

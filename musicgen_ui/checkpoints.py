@@ -10,17 +10,20 @@ from musicgen_ui.model_info import PUBLISHED_GENERATION_CONFIG, ModelInfo, read_
 from musicgen_ui.paths import ASSETS
 
 DEFAULT = "nano"
+HUB_FILES = ["*.json", "spiece.model", "model*.safetensors"]
+"""what is downloaded of a repository: never pickled weights"""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One row of the model menu. `parameters` counts text encoder, decoder and codec together."""
+    """One row of the model menu."""
 
     name: str
-    hub_id: str | None
+    hub_id: str | None = None
     """None: bundled with the app"""
-    parameters: int
+    parameters: int = 0
+    """of what is downloaded: text encoder, decoder and codec together"""
     melody: bool = False
     channels: int = 1
     trained: bool = True
@@ -34,11 +37,7 @@ class Checkpoint:
     @property
     def download_bytes(self) -> int:
         """Its float32 weights, near enough to tell a user before the download starts."""
-        return 4 * self.parameters if self.hub_id else 0
-
-    @property
-    def licence(self) -> str:
-        return "CC-BY-NC-4.0" if self.hub_id else "Apache-2.0"
+        return 4 * self.parameters
 
 
 def _by_meta(name: str, million_parameters: int, melody: bool = False, channels: int = 1) -> Checkpoint:
@@ -49,8 +48,8 @@ def _by_meta(name: str, million_parameters: int, melody: bool = False, channels:
 MENU: dict[str, Checkpoint] = {
     checkpoint.name: checkpoint
     for checkpoint in (
-        Checkpoint("nano", None, 2_318_398, trained=False),
-        Checkpoint("nano-melody", None, 2_208_478, melody=True, trained=False),
+        Checkpoint("nano", trained=False),
+        Checkpoint("nano-melody", melody=True, trained=False),
         _by_meta("small", 589),
         _by_meta("medium", 2_006),
         _by_meta("large", 3_424),
@@ -116,6 +115,17 @@ def is_complete(folder: Path) -> bool:
     return (folder / "model.safetensors").is_file()
 
 
+def downloaded(hub_id: str) -> Path | None:
+    """The cached checkpoint's folder if nothing is missing from it; asks no network."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(hub_id, allow_patterns=HUB_FILES, local_files_only=True))
+    except Exception:  # the hub's client has a dozen ways to say "not there"
+        return None
+    return folder if is_complete(folder) else None
+
+
 def published_info(checkpoint: Checkpoint) -> ModelInfo:
     """What is known of one of Meta's checkpoints before it is downloaded: they all share these sizes."""
     return ModelInfo(
@@ -131,10 +141,8 @@ def published_info(checkpoint: Checkpoint) -> ModelInfo:
 
 def info(model: str, own_models: bool = True) -> ModelInfo:
     """`model`'s sizes and generation config, without loading or downloading it. InputError as `locate`."""
-    from musicgen_ui.download import downloaded
-
     place = locate(model, own_models)
     folder = place if isinstance(place, Path) else downloaded(place)
     if folder is not None:
         return read_model_info(model, folder)
-    return published_info(MENU.get(model) or Checkpoint(model, str(place), 0))
+    return published_info(MENU.get(model) or Checkpoint(model, str(place)))

@@ -5,6 +5,7 @@ Exit 0 with the files written; 2 with one line on stderr for anything wrong with
 """
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from typing import NoReturn
 
 from musicgen_ui import checkpoints
 from musicgen_ui.audio import FORMATS, read_clip, write_audio
-from musicgen_ui.download import download
+from musicgen_ui.download import DownloadStopped, download
 from musicgen_ui.errors import AppError, InputError
 from musicgen_ui.limits import Limits
 from musicgen_ui.locales import choose_language, sentence
@@ -38,8 +39,11 @@ def main(arguments: Sequence[str]) -> int:
         (os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or "").replace("_", "-")
     )
     debug = "--debug" in arguments
+    progress = _ProgressLine(language)
     try:
-        return _run(_parser().parse_args(arguments), language)
+        return _run(_parser().parse_args(arguments), language, progress)
+    except (DownloadStopped, KeyboardInterrupt):
+        return _say(sentence(language, "cli.stopped_empty"), 1)
     except AppError as fault:
         if debug:
             traceback.print_exc()
@@ -50,21 +54,19 @@ def main(arguments: Sequence[str]) -> int:
         if debug:
             raise
         return _say(f"{type(fault).__name__}: {' '.join(str(fault).split())[:300]} (--debug)", 1)
+    finally:
+        progress.clear()
 
 
-def _run(options: argparse.Namespace, language: str) -> int:
+def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") -> int:
     stop = _Interrupt()
     limits = Limits()
     out = Path(options.out)
-    if out.suffix.lower().lstrip(".") not in FORMATS:
-        raise InputError("error.out_format", suffix=out.suffix or out.name, formats=", ".join(FORMATS))
-    if not out.parent.is_dir():
-        raise InputError("error.out_folder", folder=str(out.parent))
+    _check_out(out)
     clips = tuple(read_clip(path, limits) for path in options.audio)
     mode = _mode(options)
     model = checkpoints.for_mode(options.model, mode)
     place = checkpoints.locate(model)
-    progress = _ProgressLine(language)
     request = Request(
         mode=mode,
         prompts=tuple(options.prompt),
@@ -131,8 +133,20 @@ def _run(options: argparse.Namespace, language: str) -> int:
         for file in files:
             print(file)
     if stop.is_set():
-        return _say(sentence(language, "cli.stopped"), 1)
+        return _say(sentence(language, "cli.stopped" if takes else "cli.stopped_empty"), 1)
     return 0
+
+
+def _check_out(out: Path) -> None:
+    """Better known before the music is made: whether it can be saved at `out`."""
+    if out.suffix.lower().lstrip(".") not in FORMATS:
+        raise InputError("error.out_format", suffix=out.suffix or out.name, formats=", ".join(FORMATS))
+    if not out.parent.is_dir():
+        raise InputError("error.out_folder", folder=str(out.parent))
+    if out.is_dir():
+        raise InputError("error.out_is_folder", name=str(out))
+    if not os.access(out.parent, os.W_OK):
+        raise InputError("error.cannot_write", name=out.name, reason=os.strerror(errno.EACCES))
 
 
 def _mode(options: argparse.Namespace) -> str:

@@ -1,31 +1,30 @@
-"""Checkpoints from the hub: by huggingface_hub, which resumes what was cut off and checks what came."""
+"""Checkpoints from the hub: by huggingface_hub, which resumes what was cut off and checks what came.
 
-import threading
+A download runs in a process of its own, because nothing but the end of one stops huggingface_hub within a file.
+"""
+
+import contextlib
+import errno
+import multiprocessing
+import os
+import shutil
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-from musicgen_ui.checkpoints import is_complete
+from musicgen_ui.checkpoints import HUB_FILES, downloaded, is_complete
 from musicgen_ui.errors import AppError, InputError, MachineError
+from musicgen_ui.memory import check_total
 
-PATTERNS = ["*.json", "spiece.model", "model*.safetensors"]
 ATTEMPTS = 4
+_ANSWER_SECONDS = 10
 _POLL_SECONDS = 0.25
+_SPARE_BYTES = 10**9  # of the disk, for what the app itself writes
 
 
 class DownloadStopped(Exception):
     """The user pressed Stop; what has come stays in the cache, and the next download goes on from there."""
-
-
-def downloaded(hub_id: str) -> Path | None:
-    """The cached checkpoint's folder if nothing is missing from it; asks no network."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(hub_id, allow_patterns=PATTERNS, local_files_only=True))
-    except Exception:  # the hub's client has a dozen ways to say "not there"
-        return None
-    return folder if is_complete(folder) else None
 
 
 def download(
@@ -36,82 +35,103 @@ def download(
     """The folder of `hub_id`'s checkpoint, downloaded where the cache doesn't hold it whole.
 
     `progress` is called with (bytes that are here, bytes in all). Raises InputError for an unknown or
-    unusable repository, MachineError where the network or the disk fails, DownloadStopped.
+    unusable repository, MachineError where the network, the disk or the memory fails, DownloadStopped.
     """
     folder = downloaded(hub_id)
     if folder is not None:
         return folder
-    fetch = _Fetch(hub_id)
-    thread = threading.Thread(target=fetch.run, name=f"download {hub_id}", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(_POLL_SECONDS)
-        if fetch.total_bytes:
-            progress(min(fetch.bytes_here(), fetch.total_bytes), fetch.total_bytes)
-        if stopped():
-            fetch.stopping.set()
-            raise DownloadStopped
-    if fetch.fault is not None:
-        raise fetch.fault
-    assert fetch.folder is not None
-    if not is_complete(fetch.folder):
-        raise InputError("error.checkpoint_incomplete", model=hub_id)
-    return fetch.folder
-
-
-class _Fetch:
-    """One download, run in its own thread."""
-
-    def __init__(self, hub_id: str) -> None:
-        self.hub_id = hub_id
-        self.total_bytes = 0
-        self.folder: Path | None = None
-        self.fault: Exception | None = None
-        self.stopping = threading.Event()
-
-    def run(self) -> None:
-        try:
-            self._run()
-        except AppError as fault:
-            self.fault = fault
-        except Exception as fault:
-            self.fault = _in_one_sentence(fault, self.hub_id)
-
-    def _run(self) -> None:
-        from huggingface_hub import HfApi, hf_hub_download
-        from huggingface_hub.utils import filter_repo_objects
-
-        files = HfApi().model_info(self.hub_id, files_metadata=True).siblings or []
-        names = list(filter_repo_objects([file.rfilename for file in files], allow_patterns=PATTERNS))
-        names = [name for name in names if "/" not in name]
-        if not any(name.endswith(".safetensors") for name in names):
-            raise InputError("error.checkpoint_incomplete", model=self.hub_id)
-        self.total_bytes = sum(file.size or 0 for file in files if file.rfilename in names)
-        for name in sorted(names, key=lambda name: name.endswith(".safetensors")):  # small files first
-            for attempt in range(1, ATTEMPTS + 1):
-                if self.stopping.is_set():
-                    return
-                try:
-                    self.folder = Path(hf_hub_download(self.hub_id, name)).parent
-                    break
-                except Exception as fault:
-                    if attempt == ATTEMPTS or not _worth_another_try(fault):
-                        raise
-                    time.sleep(attempt)
-
-    def bytes_here(self) -> int:
-        """What has come: finished files and the one under way, as the cache holds them."""
-        from huggingface_hub import constants
-        from huggingface_hub.file_download import repo_folder_name
-
-        blobs = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=self.hub_id, repo_type="model") / "blobs"
-        sizes = []
-        for blob in blobs.glob("*"):
-            try:
-                sizes.append(blob.stat().st_size)
-            except OSError:  # just renamed
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_fetch, args=(theirs, hub_id), name=f"download {hub_id}", daemon=True)
+    process.start()
+    theirs.close()
+    total = 0
+    try:
+        while not stopped():
+            if not ours.poll(_POLL_SECONDS):
+                if total:
+                    progress(min(_bytes_here(hub_id), total), total)
                 continue
-        return sum(sizes)
+            message = ours.recv()
+            if isinstance(message, AppError):
+                raise message
+            if isinstance(message, Path):
+                progress(total, total)
+                return message
+            total = message
+        raise DownloadStopped
+    except EOFError:
+        raise MachineError("error.hub_broke_off", model=hub_id) from None
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+
+
+def _fetch(connection: Connection, hub_id: str) -> None:
+    """The process: sends the bytes in all, then the folder or the AppError."""
+    # Xet, the hub's other protocol, starts a cut file from its beginning and asks past HF_ENDPOINT.
+    os.environ["HF_HUB_DISABLE_XET"] = "1"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    try:
+        connection.send(_fetch_files(connection, hub_id))
+    except AppError as fault:
+        connection.send(fault)
+    except KeyboardInterrupt:
+        pass  # the parent stops this download in its own way
+    except Exception as fault:
+        sentence = _in_one_sentence(fault, hub_id)
+        if sentence is None:
+            raise
+        connection.send(sentence)
+
+
+def _fetch_files(connection: Connection, hub_id: str) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.utils import filter_repo_objects
+
+    files = HfApi().model_info(hub_id, files_metadata=True, timeout=_ANSWER_SECONDS).siblings or []
+    names = list(filter_repo_objects([file.rfilename for file in files], allow_patterns=HUB_FILES))
+    names = [name for name in names if "/" not in name]
+    if not any(name.endswith(".safetensors") for name in names):
+        raise InputError("error.checkpoint_incomplete", model=hub_id)
+    total = sum(file.size or 0 for file in files if file.rfilename in names)
+    check_total(total, hub_id)
+    if shutil.disk_usage(_cache_folder()).free < total - _bytes_here(hub_id) + _SPARE_BYTES:
+        raise MachineError("error.disk_full", name=hub_id)
+    connection.send(total)
+    folder = Path()
+    for name in sorted(names, key=lambda name: name.endswith(".safetensors")):  # small files first
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                folder = Path(hf_hub_download(hub_id, name)).parent
+                break
+            except Exception as fault:
+                if attempt == ATTEMPTS or not _worth_another_try(fault):
+                    raise
+                time.sleep(attempt)
+    if not is_complete(folder):
+        raise InputError("error.checkpoint_incomplete", model=hub_id)
+    return folder
+
+
+def _cache_folder() -> Path:
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _bytes_here(hub_id: str) -> int:
+    """What has come: finished files and the one under way, as the cache holds them."""
+    from huggingface_hub.file_download import repo_folder_name
+
+    total = 0
+    for blob in (_cache_folder() / repo_folder_name(repo_id=hub_id, repo_type="model") / "blobs").glob("*"):
+        with contextlib.suppress(OSError):  # just renamed
+            total += blob.stat().st_size
+    return total
 
 
 def _worth_another_try(fault: Exception) -> bool:
@@ -135,9 +155,7 @@ def _hub_answer(fault: Exception) -> Exception:
     return cause if isinstance(fault, LocalEntryNotFoundError) and isinstance(cause, HfHubHTTPError) else fault
 
 
-def _in_one_sentence(fault: Exception, hub_id: str) -> Exception:
-    import errno
-
+def _in_one_sentence(fault: Exception, hub_id: str) -> AppError | None:
     import requests
     from huggingface_hub import constants
     from huggingface_hub.errors import (
@@ -158,6 +176,8 @@ def _in_one_sentence(fault: Exception, hub_id: str) -> Exception:
         return MachineError("error.hub_answered", model=hub_id, status=fault.response.status_code)
     if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
         return MachineError("error.disk_full", name=hub_id)
+    if isinstance(fault, PermissionError):
+        return MachineError("error.cannot_write", name=hub_id, reason=fault.strerror)
     if isinstance(fault, (requests.RequestException, LocalEntryNotFoundError, TimeoutError, OSError)):
         return MachineError("error.hub_offline", model=hub_id, endpoint=constants.ENDPOINT)
-    return fault
+    return None

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from musicgen_ui import checkpoints, worker
-from musicgen_ui.download import DownloadStopped, download, downloaded
+from musicgen_ui.download import DownloadStopped, download
 from musicgen_ui.errors import AppError, MachineError
-from musicgen_ui.events import Downloading, Event, Finished, Loaded, Loading, Queued, Starting
+from musicgen_ui.events import Downloading, Event, Finished, Loaded, Loading, Queued, Ready, Starting
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request, checked, checked_for_model
@@ -49,9 +49,11 @@ class Job:
 
     def stop(self) -> None:
         """Ends the request within one step; `Finished` brings what was made."""
-        self._engine._stop(self)
+        self._engine._stop(self, keep=True)
 
-    abandon = stop  # nobody waits for it any more
+    def abandon(self) -> None:
+        """Ends the request: nobody waits for it any more."""
+        self._engine._stop(self, keep=False)
 
     def tell(self, event: Event | AppError) -> None:
         if not self.over:
@@ -85,7 +87,7 @@ class Engine:
         """Ends the worker process; requests that still wait are told so."""
         with self._changed:
             self._closed = True
-            jobs = [*self._waiting, *self._downloading, *([self._running] if self._running else [])]
+            jobs = self._jobs()
             self._changed.notify_all()
         for job in jobs:
             job.tell(MachineError("error.engine_closed"))
@@ -93,7 +95,7 @@ class Engine:
             self._worker.kill()
 
     def status(self) -> Event | None:
-        """What the engine itself is doing: Starting, Loading, Loaded; None before `start`."""
+        """What the engine itself is doing: Starting, Loading, Loaded, Ready; None before `start`."""
         return self._status
 
     def info(self, model: str) -> ModelInfo:
@@ -106,7 +108,7 @@ class Engine:
         Guidance doubles the decoder's rows.
         """
         rows *= 1 + guided
-        measured = {known: value for (name, known), value in self._seconds_per_token.items() if name == model}
+        measured = {known: value for (name, known), value in list(self._seconds_per_token.items()) if name == model}
         return measured[min(measured, key=lambda known: abs(known - rows))] if measured else None
 
     def submit(self, request: Request, owner: str = "") -> Job:
@@ -114,7 +116,7 @@ class Engine:
         request = checked(request, self._limits)
         place = checkpoints.locate(request.model, self._limits.own_models)
         job = Job(next(self._numbers), request, owner, self)
-        job.folder = place if isinstance(place, Path) else downloaded(place)
+        job.folder = place if isinstance(place, Path) else checkpoints.downloaded(place)
         if job.folder is not None:
             checked_for_model(request, self.info(request.model))
         elif request.model in checkpoints.MENU:  # not here yet: better refused now than after the download
@@ -122,8 +124,10 @@ class Engine:
         with self._changed:
             if self._closed:
                 raise MachineError("error.engine_closed")
-            if len(self._waiting) + len(self._downloading) + (self._running is not None) >= self._limits.queue:
+            if len(self._jobs()) >= self._limits.queue:
                 raise MachineError("error.queue_full", limit=self._limits.queue)
+            if owner and sum(other.owner == owner for other in self._jobs()) >= self._limits.queue_per_user:
+                raise MachineError("error.queue_full_for_you", limit=self._limits.queue_per_user)
             if job.folder is not None:
                 self._enqueue(job)
             else:
@@ -134,10 +138,13 @@ class Engine:
     def forget(self, owner: str) -> None:
         """Ends all requests of `owner`, whose page is closed."""
         with self._changed:
-            jobs = [*self._waiting, *self._downloading, *([self._running] if self._running else [])]
+            jobs = self._jobs()
         for job in jobs:
             if job.owner == owner:
-                job.stop()
+                job.abandon()
+
+    def _jobs(self) -> list[Job]:  # holding self._changed
+        return [*self._waiting, *self._downloading, *([self._running] if self._running else [])]
 
     def _enqueue(self, job: Job) -> None:  # holding self._changed
         self._waiting.append(job)
@@ -148,7 +155,7 @@ class Engine:
         for place, job in enumerate(self._waiting):
             job.tell(Queued(place + (self._running is not None)))
 
-    def _stop(self, job: Job) -> None:
+    def _stop(self, job: Job, keep: bool) -> None:
         with self._changed:
             job.stopping = True
             if job in self._waiting:
@@ -156,7 +163,7 @@ class Engine:
                 job.tell(Finished(()))
                 self._tell_places()
             elif job is self._running and self._worker:
-                self._worker.send(worker.Stop(job.number))
+                self._worker.send(worker.Stop(job.number, keep))
 
     def _download(self, job: Job, hub_id: str) -> None:
         """In a thread of its own: a download takes nobody's turn."""
@@ -216,6 +223,16 @@ class Engine:
                 with self._changed:
                     self._blame(self._running, death)
                     self._running = None
+            except Exception:  # a bug: one request's loss, not the end of this thread
+                log.exception("the engine's thread failed")
+                if self._worker:
+                    self._worker.kill()
+                self._worker = None
+                self._infos.clear()
+                with self._changed:
+                    job, self._running = self._running, None
+                if job:
+                    job.tell(MachineError("error.unexpected"))
 
     def _blame(self, job: Job | None, death: "_WorkerDied") -> None:  # holding self._changed
         """Tells `job` that the process died on it; one that it died before is served again."""
@@ -227,7 +244,10 @@ class Engine:
 
     def _start_worker(self) -> None:
         self._status = Starting()
-        self._worker = _WorkerProcess()
+        try:
+            self._worker = _WorkerProcess()
+        except OSError as fault:  # no memory or no file descriptors for one more process
+            raise _WorkerDied(None) from fault
         self._worker.send(worker.Preload(self._preload))
         while not self._worker.ready:
             self._receive(None)
@@ -256,9 +276,10 @@ class Engine:
             self._start_worker()
         self._worker.send(worker.Run(job.number, job.request, job.folder))
         if job.stopping:
-            self._worker.send(worker.Stop(job.number))
+            self._worker.send(worker.Stop(job.number, keep=False))
         while not job.over:
             self._receive(job)
+        self._status = Ready()
         with self._changed:
             self._running = None
             self._tell_places()
@@ -270,17 +291,17 @@ class Engine:
     def _receive(self, job: Job | None) -> None:
         assert self._worker
         message = self._worker.receive()
-        if isinstance(message, worker.Ready):
-            self._worker.ready = True
-        elif isinstance(message, worker.Measured):
+        if isinstance(message, worker.Measured):
             self._seconds_per_token[message.info.name, 2] = message.seconds_per_token
         elif isinstance(message, worker.Failed):
             if job and job.number == message.job:
                 job.tell(message.fault)
         else:
             number, event = message
-            if isinstance(event, (Loading, Loaded)):
+            if isinstance(event, (Loading, Loaded, Ready)):
                 self._status = event
+            if isinstance(event, Ready):
+                self._worker.ready = True
             if isinstance(event, Loaded):
                 self._infos[event.info.name] = event.info
             if job and job.number == number:

@@ -42,6 +42,11 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class Ready:
+    """The engine waits for requests."""
+
+
+@dataclass(frozen=True)
 class Generating:
     """`done` of `total` tokens, at `seconds_per_token` (mean of this request so far; 0 before the first)."""
 
@@ -62,4 +67,4 @@ class Finished:
     takes: tuple[Take, ...]
 
 
-Event = Queued | Downloading | Starting | Loading | Loaded | Generating | Decoding | Finished
+Event = Queued | Downloading | Starting | Loading | Loaded | Ready | Generating | Decoding | Finished

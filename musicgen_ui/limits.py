@@ -19,11 +19,16 @@ class Limits:
     heard_seconds: float = 60.0
     """of a longer file the first so many seconds are read"""
     clip_channels: int = 32
+    padding: int = 600
+    """padded_seconds and padded_tokens of a record that is made again"""
     queue: int = 16
     """requests that may wait for the engine, the running one included"""
+    queue_per_user: int = 4
+    """of which one user's"""
     own_models: bool = True
-    """whether a model may be a folder or any id of the hub; not for strangers on a public Space"""
+    """whether a model may be a folder or any id of the hub; not for strangers on a Space or in a network"""
 
     @classmethod
     def of_this_machine(cls) -> "Limits":
-        return cls(own_models="SPACE_ID" not in os.environ)
+        served_here_only = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1") in ("127.0.0.1", "localhost", "::1")
+        return cls(own_models=served_here_only and "SPACE_ID" not in os.environ)

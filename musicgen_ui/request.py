@@ -135,6 +135,10 @@ def checked(request: Request, limits: Limits) -> Request:
             raise InputError("error.config_key", name=_shown(name), names=", ".join(_KINDS))
     config = {name: number(name, value, _KINDS[name]) for name, value in request.generation_config.items()}
     _check_ranges(vars(settings))
+    for name in ("padded_seconds", "padded_tokens"):
+        value = number(name, getattr(request, name), float)
+        if value is None or not 0 <= value <= limits.padding:
+            raise InputError("error.range", name=name, low=0, high=limits.padding, value=_shown(value))
     _check_ranges(config)
     seed = number("seed", request.seed, int)
     if seed is not None and not 0 <= seed <= MAX_SEED:
@@ -192,6 +196,9 @@ def _check_ranges(values: Mapping[str, Any]) -> None:
 
 
 def _checked_prompts(request: Request, limits: Limits) -> tuple[str, ...]:
+    for prompt in request.prompts:
+        if not isinstance(prompt, str) or _has_surrogates(prompt):
+            raise InputError("error.not_text")
     prompts = tuple(" ".join(prompt.split()) for prompt in request.prompts)
     if request.mode == "unconditional":
         return ()
@@ -219,6 +226,11 @@ def _check_clips(request: Request, limits: Limits) -> None:
         raise InputError("error.prompts_and_clips", prompts=prompts, clips=len(request.clips))
     if len(request.clips) > limits.prompts:
         raise InputError("error.clips", count=len(request.clips), limit=limits.prompts)
+
+
+def _has_surrogates(text: str) -> bool:
+    """Halves of characters, as broken JSON and file names bring them: no tokenizer takes them."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _shown(value: object) -> str:

@@ -7,6 +7,7 @@ in the page's app: it takes seconds, isn't thread-safe, and may die natively wit
 import logging
 import os
 import queue
+import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from musicgen_ui.errors import AppError, MachineError
-from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Loading
+from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Loading, Ready
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request, Settings
 
@@ -41,14 +42,11 @@ class Run:
 @dataclass(frozen=True)
 class Stop:
     job: int
+    keep: bool
+    """whether anybody waits for what was made"""
 
 
-# To the parent, besides (job, Event):
-@dataclass(frozen=True)
-class Ready:
-    """Imports are done and what was to be preloaded is loaded."""
-
-
+# To the parent, besides (job, Event), where job is None for the engine as a whole:
 @dataclass(frozen=True)
 class Measured:
     """`info`'s model takes `seconds_per_token`, the decoding of its sound included."""
@@ -65,9 +63,10 @@ class Failed:
 
 def main(connection: Connection) -> None:
     """The process: reads messages until the parent hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's matter
     logging.basicConfig(level=logging.INFO, format="%(asctime)s engine %(levelname)s %(message)s")
     work: queue.SimpleQueue = queue.SimpleQueue()
-    stopped: set[int] = set()
+    stopped: dict[int, bool] = {}
     threading.Thread(target=_listen, args=(connection, work, stopped), name="listener", daemon=True).start()
 
     from musicgen_ui.pipeline import Pipeline
@@ -81,20 +80,27 @@ def main(connection: Connection) -> None:
             worker.run(message)
 
 
-def _listen(connection: Connection, work: queue.SimpleQueue, stopped: set[int]) -> None:
+def _listen(connection: Connection, work: queue.SimpleQueue, stopped: dict[int, bool]) -> None:
     try:
         while True:
             message = connection.recv()
             if isinstance(message, Stop):
-                stopped.add(message.job)
+                stopped[message.job] = message.keep
             else:
                 work.put(message)
     except (EOFError, OSError):
         os._exit(0)  # the page is gone, and whatever runs here runs for nobody
+    except BaseException:  # without this thread the process would hear nothing more
+        log.exception("the engine can't read its messages")
+        os._exit(1)
+
+
+class _Abandoned(Exception):
+    """Nobody waits for this request any more."""
 
 
 class _Worker:
-    def __init__(self, connection: Connection, pipeline, stopped: set[int]) -> None:
+    def __init__(self, connection: Connection, pipeline, stopped: dict[int, bool]) -> None:
         self.connection, self.pipeline, self.stopped = connection, pipeline, stopped
 
     def preload(self, message: Preload) -> None:
@@ -112,11 +118,13 @@ class _Worker:
                 continue
             self.connection.send(Measured(model.info, seconds))
             self._tell(None, Loaded(model.info))
-        self.connection.send(Ready())
+        self._tell(None, Ready())
 
     def run(self, message: Run) -> None:
         job, request = message.job, message.request
         try:
+            if job in self.stopped:
+                raise _Abandoned
             if request.model not in self.pipeline:
                 self._tell(job, Loading(request.model))
                 from musicgen_ui.memory import check_room_for
@@ -125,7 +133,11 @@ class _Worker:
                 self._tell(job, Loaded(self.pipeline.load(request.model, message.folder).info))
             takes = self.pipeline.run(request, _Reporter(self, job), lambda: job in self.stopped)
             self._tell(job, Finished(tuple(takes)))
+        except _Abandoned:
+            self._tell(job, Finished(()))
         except AppError as fault:
+            if fault.__cause__:
+                log.warning("%s", fault, exc_info=fault)
             self.connection.send(Failed(job, fault))
         except MemoryError:
             self.connection.send(Failed(job, MachineError("error.out_of_memory", model=request.model)))
@@ -133,7 +145,7 @@ class _Worker:
             log.exception("request %d (%s on %s) failed", job, request.mode, request.model)
             self.connection.send(Failed(job, MachineError("error.unexpected")))
         finally:
-            self.stopped.difference_update([number for number in tuple(self.stopped) if number <= job])
+            self.stopped.pop(job, None)
 
     def _tell(self, job: int | None, event: Event) -> None:
         self.connection.send((job, event))
@@ -149,6 +161,8 @@ class _Reporter:
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.perf_counter()
         if stage == "codec":
+            if not self._worker.stopped.get(self._job, True):
+                raise _Abandoned
             self._worker._tell(self._job, Decoding())
             return
         if done == 0:

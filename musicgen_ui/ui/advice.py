@@ -7,7 +7,7 @@ import gradio as gr
 
 from musicgen_ui.checkpoints import for_mode
 from musicgen_ui.errors import AppError
-from musicgen_ui.events import Loaded
+from musicgen_ui.events import Ready
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.ui import controls, generation_config, status
 from musicgen_ui.ui.asks import Changes, prompt_lines
@@ -38,7 +38,7 @@ class Advice:
 
     def watch(self, request: gr.Request) -> list[object]:
         event = self.engine.status()
-        pause = _WATCH_READY if isinstance(event, Loaded) else _WATCH
+        pause = _WATCH_READY if isinstance(event, Ready) else _WATCH
         return [status.engine_chip(event, language_of(request)), gr.Timer(pause)]
 
     def estimate(
@@ -47,6 +47,7 @@ class Advice:
         prompts: str,
         mode: str,
         description: str,
+        more_clips: list[str] | None,
         length: float,
         guidance_scale: float,
         model: str,
@@ -62,8 +63,10 @@ class Advice:
         except AppError:
             return ""
         tokens = int(length or 0)
-        rows = int(takes or 1) * max(1, len(prompt_lines(prompts)) if tab == "text" else 1)
-        unprompted = mode == "unconditional" or (mode == "continue" and not prompt_lines(description))
+        descriptions = len(prompt_lines({"text": prompts, "audio": description}.get(tab)))
+        clips = 1 + len(more_clips or []) if tab == "audio" else 1
+        rows = int(takes or 1) * max(descriptions, clips)
+        unprompted = mode == "unconditional" or (mode == "continue" and not descriptions)
         guided = float(guidance_scale or 1) > 1 and not unprompted
         pace = self.engine.seconds_per_token(name, rows, guided)
         music = say(language, "page.estimate.music", time=seconds(language, info.seconds(tokens)))

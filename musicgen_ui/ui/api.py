@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder, is_in_or_equal
+from gradio_client.utils import is_file_obj_with_meta
 
 from musicgen_ui.checkpoints import DEFAULT
 from musicgen_ui.errors import AppError, InputError
@@ -104,6 +106,7 @@ class Api:
         language = language_of(request)
         try:
             chosen = number("seed", seed, int)
+            count = number("takes", takes, int)
             ask = Ask(
                 mode=mode,
                 prompts=_prompts(prompt),
@@ -112,7 +115,7 @@ class Api:
                 engine=str(engine or "auto"),
                 settings=settings,
                 seed=secrets.randbelow(FRESH_SEEDS) if chosen is None else chosen,
-                takes=number("takes", takes, int) or 1,
+                takes=1 if count is None else count,
             )
             return self._made(ask, getattr(request, "session_hash", None) or _WITHOUT_SESSION)
         except AppError as error:
@@ -146,17 +149,19 @@ def add_endpoints(api: Api) -> None:
         gr.api(getattr(api, name), api_name=name, concurrency_limit=None)
 
 
-def _prompts(prompt: object) -> tuple[str, ...]:
+def _prompts(prompt: Any) -> tuple[str, ...]:
     values = prompt if isinstance(prompt, (list, tuple)) else [prompt]
-    return tuple(str(value) for value in values if value not in (None, ""))
+    if not all(value is None or isinstance(value, str) for value in values):
+        raise InputError("error.not_text")
+    return tuple(value for value in values if value)
 
 
-def _clip_paths(audio: object) -> tuple[str, ...]:
+def _clip_paths(audio: Any) -> tuple[str, ...]:
     """Only files that came with the call: a plain string would name a file of the server."""
     values = audio if isinstance(audio, (list, tuple)) else [audio] if audio else []
     paths = []
     for value in values:
-        if not isinstance(value, dict) or not isinstance(value.get("path"), str) or "meta" not in value:
+        if not is_file_obj_with_meta(value) or not is_in_or_equal(value["path"], get_upload_folder()):
             raise InputError("page.error.api_audio")
         paths.append(value["path"])
     return tuple(paths)

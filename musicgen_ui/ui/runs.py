@@ -76,7 +76,7 @@ class Runs:
                     number("top_p", top_p, float),
                 ),
                 seed=secrets.randbelow(FRESH_SEEDS) if chosen is None else chosen,
-                takes=int(takes),
+                takes=number("takes", takes, int) or 1,
                 generation_config=changes.get(model, {}),
             )
         except InputError as error:

@@ -1,5 +1,6 @@
 """What the page keeps for each open tab: its running jobs and its last takes, as files that go when the tab does."""
 
+import io
 import shutil
 import tempfile
 import threading
@@ -12,7 +13,7 @@ import numpy as np
 import soundfile
 from gradio.utils import get_upload_folder
 
-from musicgen_ui.audio import write_audio
+from musicgen_ui.audio import write_audio, write_whole
 from musicgen_ui.take import Take
 from musicgen_ui.ui.asks import Ask
 from musicgen_ui.ui.pictures import draw_sound
@@ -52,7 +53,9 @@ class KeptTake:
     def picture(self) -> Path:
         path = self.wav.with_suffix(".png")
         if not path.exists():
-            draw_sound(*self._sound).save(path, optimize=False)
+            content = io.BytesIO()
+            draw_sound(*self._sound).save(content, "png")
+            write_whole(path, content.getvalue())
         return path
 
     @property
@@ -86,8 +89,8 @@ class Session:
                 number, self.folder, alone, take.record, take.codes, take.seconds, len(take.samples), take.complete
             )
             write_audio(entry.wav, take.samples, take.sampling_rate)
+            self.takes[number] = entry
             kept.append(entry)
-        self.takes.update({entry.number: entry for entry in kept})
         for number in sorted(self.takes)[: max(0, len(self.takes) - max(KEPT_TAKES, len(kept)))]:
             old = self.takes.pop(number)
             for path in self.folder.glob(f"{old.wav.stem}.*"):
@@ -120,7 +123,10 @@ class Sessions:
 
     def find(self, owner: str) -> Session | None:
         with self._lock:
-            return self._sessions.get(owner)
+            session = self._sessions.get(owner)
+            if session is not None:
+                session.last_used = time.monotonic()
+            return session
 
     def forget(self, owner: str) -> None:
         """Drops what was kept for `owner`, files too."""

@@ -9,15 +9,19 @@ from musicgen_ui.errors import AppError
 from musicgen_ui.locales import LANGUAGES, catalogue, choose_language, sentence
 
 _PAGE = "page."
+_MORE_CHINESE = (
+    *("zh", "zh-TW", "zh-HK", "zh-MO", "zh-SG"),
+    *("zh-Hans", "zh-Hant", "zh-Hans-CN", "zh-Hant-TW", "zh-Hant-HK"),
+)
 
 
 def translations() -> gr.I18n:
-    """The page's own texts for the browser. Traditional Chinese readers get the Chinese we have."""
+    """The page's own texts for the browser, which looks for its own locale's name to the letter."""
     texts = {
         language: {key: text for key, text in catalogue(language).items() if key.startswith(_PAGE)}
         for language in LANGUAGES
     }
-    return gr.I18n(**texts, **{"zh-TW": texts["zh-CN"]})
+    return gr.I18n(**texts, **dict.fromkeys(_MORE_CHINESE, texts["zh-CN"]))
 
 
 def text(key: str) -> I18nData:

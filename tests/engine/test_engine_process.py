@@ -9,13 +9,13 @@ import pytest
 
 from musicgen_ui.engine import Engine
 from musicgen_ui.errors import AppError, InputError, MachineError
-from musicgen_ui.events import Decoding, Finished, Generating, Loaded, Queued
+from musicgen_ui.events import Decoding, Finished, Generating, Loaded, Queued, Ready
 from musicgen_ui.limits import Limits
 from musicgen_ui.paths import ASSETS
 from musicgen_ui.request import Request, Settings
 
 SHORT, LONG = Settings(max_new_tokens=30), Settings(max_new_tokens=1_200)
-QUEUE = 4
+QUEUE, PER_USER = 4, 2
 
 
 def request(settings=SHORT, **given):
@@ -24,7 +24,7 @@ def request(settings=SHORT, **given):
 
 @pytest.fixture(scope="module")
 def engine():
-    engine = Engine(Limits(queue=QUEUE))
+    engine = Engine(Limits(queue=QUEUE, queue_per_user=PER_USER))
     engine.start()
     yield engine
     engine.close()
@@ -61,7 +61,7 @@ def test_a_request_tells_what_happens_and_ends_with_its_takes(engine):
     assert done == sorted(done)
     assert done[-1] == 30
     assert [take.record["seed"] for take in events[-1].takes] == [5, 6]
-    assert isinstance(engine.status(), Loaded)
+    assert isinstance(engine.status(), Ready)
     assert engine.info("nano").generation_config["guidance_scale"] == 3.0
     assert 0 < engine.seconds_per_token("nano") < 5
 
@@ -108,6 +108,17 @@ def test_the_queue_is_bounded(engine):
     assert finished(engine.submit(request())).takes
 
 
+def test_one_user_cannot_take_the_whole_queue(engine):
+    jobs = [engine.submit(request(LONG), "greedy") for _ in range(PER_USER)]
+    with pytest.raises(MachineError, match="of your requests"):
+        engine.submit(request(), "greedy")
+    other = engine.submit(request(), "modest")
+    engine.forget("greedy")
+    assert all(finished(job).takes == () for job in jobs)  # abandoned: nothing is decoded for nobody
+    assert finished(other).takes[0].complete
+    assert isinstance(engine.status(), Ready)
+
+
 def test_a_killed_worker_costs_its_own_request_only(engine):
     first, second = engine.submit(request(LONG)), engine.submit(request())
     until(first, Generating)
@@ -147,6 +158,10 @@ def test_a_broken_checkpoint_gives_a_sentence_and_the_next_request_works(engine,
     weights = f"{copies[0]}/model.safetensors"
     with open(weights, "r+b") as file:
         file.truncate(1_000_000)
+    with pytest.raises(InputError, match=r"model\.safetensors is missing or broken"):
+        finished(engine.submit(request(model=copies[0])))
+    with open(weights, "w") as file:
+        file.write("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(InputError, match=r"model\.safetensors is missing or broken"):
         finished(engine.submit(request(model=copies[0])))
     os.remove(f"{copies[1]}/config.json")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from musicgen_ui.errors import InputError, MachineError
-from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Loading, Queued, Starting
+from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Loading, Queued, Ready, Starting
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request, checked, checked_for_model
@@ -28,7 +28,7 @@ class FakeEngine:
         self._jobs: list[FakeJob] = []
 
     def status(self) -> Event | None:
-        return Starting() if time.monotonic() < self._ready else Loaded(self.info("nano"))
+        return Starting() if time.monotonic() < self._ready else Ready()
 
     def info(self, model: str) -> ModelInfo:
         if model not in MODELS:

@@ -3,6 +3,7 @@
 import inspect
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -85,9 +86,34 @@ def test_audio_takes_one_clip_or_several(client: Client, clip: Path) -> None:
         ("/text", {"prompt": ""}, "error.prompt_empty"),
         ("/audio", {}, "error.clip_missing"),
         ("/audio", {"audio": "/etc/hostname"}, "page.error.api_audio"),
+        ("/audio", {"audio": {"path": "/etc/hostname", "meta": {}}}, "page.error.api_audio"),
+        ("/audio", {"audio": [{"path": "/etc/hostname", "meta": {"_type": "x"}}]}, "page.error.api_audio"),
+        ("/text", {"prompt": [{"a": 1}]}, "error.not_text"),
     ],
 )
 def test_a_fault_is_its_one_sentence(client: Client, endpoint: str, call: dict, key: str) -> None:
     with pytest.raises(AppError) as caught:
         client.predict(**call, api_name=endpoint)
     assert str(caught.value) == catalogue("en")[key]
+
+
+@pytest.mark.parametrize("meta", [{"_type": "gradio.FileData"}, {}, {"_type": "x"}])
+def test_a_file_of_the_server_is_out_of_reach(fake_app: str, tmp_path: Path, meta: dict) -> None:
+    """Spoken without gradio_client, which would upload the file: the caller is on another machine."""
+    secret = tmp_path / "secret.wav"
+    soundfile.write(secret, np.full(32_000, 0.5), 32_000)
+    rest = ["continue", 53, *[None] * 6, 1, "nano", "auto"]
+    call = httpx.post(
+        f"{fake_app}/gradio_api/call/audio", json={"data": ["", {"path": str(secret), "meta": meta}, *rest]}
+    )
+    if call.status_code == 200:
+        answer = httpx.get(f"{fake_app}/gradio_api/call/audio/{call.json()['event_id']}", timeout=60).text
+        assert "event: error" in answer
+        assert ".wav" not in answer
+    else:
+        assert 400 <= call.status_code < 500
+
+
+def test_zero_takes_are_refused(client: Client) -> None:
+    with pytest.raises(AppError, match="takes must lie between 1 and 4; it is 0"):
+        client.predict(prompt="x", takes=0, api_name="/text")

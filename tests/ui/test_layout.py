@@ -7,50 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from musicgen_ui.locales import catalogue
 from tests.ui.conftest import launched
+from tests.ui.steps import button, describe, done, heading, make_short, number_box, tab, words
 
 OpenPage = Callable[..., Page]
 SOON = 20_000  # ms
 LENGTH = "max_new_tokens"
 
 
-def words(key: str, locale: str = "en-US") -> str:
-    return catalogue("zh-CN" if locale.startswith("zh") else "en")[key]
-
-
-def button(page: Page, key: str, locale: str = "en-US") -> Locator:
-    return page.get_by_role("button", name=words(key, locale), exact=True)
-
-
-def tab(page: Page, key: str, locale: str = "en-US") -> Locator:
-    return page.get_by_role("tab", name=words(key, locale), exact=True)
-
-
-def number_box(page: Page, key: str, locale: str = "en-US") -> Locator:
-    """The number beside a slider, or a number field."""
-    return page.get_by_role("spinbutton", name=re.compile(re.escape(words(key, locale))))
-
-
-def make_short(page: Page, tokens: int = 53, locale: str = "en-US") -> None:
-    box = number_box(page, "page.length", locale)
-    box.fill(str(tokens))
-    box.press("Tab")
-
-
-def describe(page: Page, prompt: str, locale: str = "en-US") -> None:
-    page.get_by_label(words("page.prompt", locale)).fill(prompt)
-
-
 def wait_done(page: Page, locale: str = "en-US") -> None:
-    done = words("page.status.done", locale).split("{")[0]
-    expect(page.get_by_role("status").filter(has_text=done)).to_be_visible(timeout=SOON)
-
-
-def heading(page: Page) -> Locator:
-    return page.get_by_role("heading", level=2)
+    expect(done(page, locale)).to_be_visible(timeout=SOON)
 
 
 @pytest.fixture

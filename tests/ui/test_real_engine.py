@@ -1,69 +1,154 @@
 """The whole app in a browser: the real page on the real engine, with the bundled checkpoints."""
 
 import re
+import shutil
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import soundfile
 from gradio_client import Client
 from playwright.sync_api import Page, expect
 
-from musicgen_ui.locales import catalogue
+from musicgen_ui.paths import ASSETS
+from tests.engine.hub import serving
+from tests.ui.conftest import ROOT, launched
+from tests.ui.steps import button, describe, done, heading, make_short, tab, words
 
-WORDS = catalogue("en")
 PATIENCE = 240_000  # ms: the first request waits for the engine to warm up
-TOKENS = "28"
+TOKENS = 28
 
 
 @pytest.fixture
 def page(real_app: str, open_page: Callable[..., Page]) -> Page:
     page = open_page(real_app)
-    length = page.get_by_role("spinbutton", name=re.compile(WORDS["page.length"]))
-    length.fill(TOKENS)
-    length.press("Tab")
+    make_short(page, TOKENS)
     return page
 
 
-def generate(page: Page) -> None:
-    page.get_by_role("button", name=WORDS["page.generate"], exact=True).click()
-    done = WORDS["page.status.done"].split("{")[0]
-    expect(page.get_by_role("button", name=WORDS["page.generate"], exact=True)).to_be_disabled()
-    expect(page.get_by_role("status").filter(has_text=done)).to_be_visible(timeout=PATIENCE)
+def generate(page: Page, locale: str = "en-US") -> None:
+    button(page, "page.generate", locale).click()
+    expect(button(page, "page.generate", locale)).to_be_disabled()
+    expect(done(page, locale)).to_be_visible(timeout=PATIENCE)
 
 
 def record_row(page: Page, name: str) -> str:
     rows = page.get_by_role("row", name=re.compile(f"^{name} "))
     if not rows.first.is_visible():
-        page.get_by_role("button", name=WORDS["page.result.record"]).click()
+        page.get_by_role("button", name=words("page.result.record")).click()
     return rows.first.inner_text()
 
 
-def test_text(page: Page) -> None:
-    page.get_by_label(WORDS["page.prompt"]).fill("slow piano")
+def downloaded(page: Page, kind: str) -> tuple[np.ndarray, int]:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=kind, exact=True).or_(page.get_by_role("link", name=kind, exact=True)).click()
+    return soundfile.read(download.value.path())
+
+
+def test_text_is_played_and_saved(page: Page) -> None:
+    make_short(page, 128)
+    describe(page, "slow piano")
     generate(page)
-    expect(page.get_by_role("heading", level=2)).to_have_text("slow piano")
-    assert TOKENS in record_row(page, "max_new_tokens")
+    expect(heading(page)).to_have_text("slow piano")
+    assert "128" in record_row(page, "max_new_tokens")
     assert "mindnlp" in record_row(page, "versions")
+    for kind in ("WAV", "FLAC", "MP3"):
+        sound, rate = downloaded(page, kind)
+        assert rate == 32_000
+        assert len(sound) / rate == pytest.approx(2.5, abs=0.1)  # MP3 comes in whole frames
+        assert np.abs(sound).max() > 0.01
+    page.get_by_role("button", name="Play", exact=True).first.click()
+    expect(page.get_by_text("0:01", exact=True).first).to_be_visible(timeout=10_000)
 
 
 def test_unconditional(page: Page) -> None:
-    page.get_by_role("tab", name=WORDS["page.tab.unconditional"]).click()
+    tab(page, "page.tab.unconditional").click()
     generate(page)
     assert "unconditional" in record_row(page, "mode")
 
 
 @pytest.mark.parametrize(("mode", "model"), [("continue", "nano"), ("melody", "nano-melody")])
 def test_an_example_clip(page: Page, mode: str, model: str) -> None:
-    page.get_by_role("tab", name=WORDS["page.tab.audio"]).click()
+    tab(page, "page.tab.audio").click()
     page.get_by_role("button", name="Piano tune").click()
-    page.get_by_role("radio", name=WORDS[f"page.mode.{mode}"]).check()
+    page.get_by_role("radio", name=words(f"page.mode.{mode}")).check()
     generate(page)
     assert mode in record_row(page, "mode")
     assert record_row(page, "model").split()[-1] == model
 
 
+def test_an_upload_is_continued_after_a_wrong_one(page: Page, tmp_path) -> None:
+    wrong, right = tmp_path / "wrong.wav", tmp_path / "right.mp3"
+    wrong.write_text("no sound at all")
+    soundfile.write(right, 0.3 * np.sin(np.arange(44_100) / 20), 44_100, format="MP3")
+    tab(page, "page.tab.audio").click()
+    upload = page.locator("#mg-tabs input[type=file]").first
+    upload.set_input_files(wrong)
+    page.wait_for_timeout(1_500)
+    button(page, "page.generate").click()
+    sentence = words("error.clip_unreadable").format(name="wrong.wav")
+    expect(page.get_by_role("alert").filter(has_text=sentence)).to_be_visible(timeout=PATIENCE)
+    page.locator("#mg-tabs").get_by_role("button", name=re.compile("clear|remove", re.I)).first.click()
+    page.locator("#mg-tabs input[type=file]").first.set_input_files(right)
+    page.wait_for_timeout(1_500)
+    generate(page)
+    sound, rate = downloaded(page, "WAV")
+    assert len(sound) / rate == pytest.approx(1.0 + 0.5, abs=0.1)
+
+
+def test_stop_keeps_the_sound(page: Page) -> None:
+    make_short(page, 1_500)
+    describe(page, "a long piece")
+    button(page, "page.generate").click()
+    expect(page.get_by_text(re.compile(r"[2-9]\d of 1500 tokens"))).to_be_visible(timeout=PATIENCE)
+    button(page, "page.stop").click()
+    stopped = words("page.status.stopped").split("{")[0]
+    expect(page.get_by_role("status").filter(has_text=stopped)).to_be_visible(timeout=30_000)
+    sound, rate = downloaded(page, "WAV")
+    assert 0.3 < len(sound) / rate < 29
+
+
+def test_two_users_one_of_them_chinese(real_app: str, open_page: Callable[..., Page]) -> None:
+    first, second = open_page(real_app), open_page(real_app, locale="zh-CN")
+    make_short(first, 253)
+    describe(first, "mine alone")
+    button(first, "page.generate").click()
+    make_short(second, TOKENS, "zh-CN")
+    describe(second, "慢速钢琴", "zh-CN")
+    button(second, "page.generate", "zh-CN").click()
+    place = words("page.progress.queued", "zh-CN").split("{")[0]
+    expect(second.get_by_text(place).first).to_be_visible(timeout=PATIENCE)
+    expect(done(first)).to_be_visible(timeout=PATIENCE)
+    expect(done(second, "zh-CN")).to_be_visible(timeout=PATIENCE)
+    expect(heading(first)).to_have_text("mine alone")
+    expect(heading(second)).to_have_text("慢速钢琴")
+    assert "慢速钢琴" not in first.locator("body").inner_text()
+
+
 def test_the_endpoint_needs_only_a_prompt(real_app: str, tmp_path) -> None:
     client = Client(real_app, verbose=False, download_files=str(tmp_path))
-    files, records = client.predict(prompt="slow piano", max_new_tokens=int(TOKENS), seed=3, api_name="/text")
+    files, records = client.predict(prompt="slow piano", max_new_tokens=TOKENS, seed=3, api_name="/text")
     assert records[0]["seed"] == 3
     assert soundfile.info(files[0]).duration == pytest.approx(0.5)
+
+
+def test_a_model_of_the_menu_is_downloaded_with_progress(open_page: Callable[..., Page], tmp_path) -> None:
+    """ "small" comes from a hub on this machine, which serves nano by its name, slowly, cut off once."""
+    weights = shutil.copytree(ASSETS / "musicgen-nano", tmp_path / "repository")
+    with (
+        serving({"facebook/musicgen-small": weights}, pause_seconds=0.15, cut_at=3_000_000) as hub,
+        launched(ROOT / "app.py", tmp_path / "log", HF_ENDPOINT=hub.endpoint, HF_HOME=str(tmp_path / "home")) as url,
+    ):
+        page = open_page(url)
+        make_short(page, TOKENS)
+        model = page.get_by_role("combobox", name=words("page.model")).or_(page.get_by_label(words("page.model"))).first
+        model.fill("small")
+        model.press("Enter")
+        expect(page.get_by_text("CC-BY-NC-4.0").first).to_be_visible()
+        describe(page, "warm pads")
+        button(page, "page.generate").click()
+        downloading = words("page.progress.downloading").format(model="small")
+        expect(page.get_by_text(downloading).first).to_be_visible(timeout=PATIENCE)
+        expect(page.get_by_text(re.compile(r"[1-5] MB of 5 MB")).first).to_be_visible(timeout=PATIENCE)
+        expect(done(page)).to_be_visible(timeout=PATIENCE)
+        assert record_row(page, "model").split()[-1] == "small"

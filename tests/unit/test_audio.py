@@ -139,6 +139,7 @@ def header_of(frames=None, rate=None, channels=None):
         (wav(np.full((1, 8_000), 1e-5, np.float32), subtype="FLOAT"), "error.clip_silent"),
         (wav(np.full((1, 8_000), np.nan, np.float32), subtype="FLOAT"), "error.clip_not_finite"),
         (wav(np.array([[0.5] * 99 + [np.inf]], np.float32), subtype="FLOAT"), "error.clip_not_finite"),
+        (wav(tone(0.01)), "error.clip_short"),
         (wav(tone(), rate=100), "error.clip_rate"),
         (wav(tone(0.1, channels=LIMITS.clip_channels + 1)), "error.clip_channels"),
         (header_of(rate=2_000_000_000), "error.clip_rate"),
@@ -149,6 +150,7 @@ def header_of(frames=None, rate=None, channels=None):
     ],
     ids=[
         "empty file", "no samples", "text", "only a header", "noise bytes", "silence", "near silence", "nan", "one inf",
+        "10 ms",
         "100 Hz", "33 channels", "2 GHz", "0 Hz", "no channels", "60,000 channels", "corrupt FLAC",
     ],
 )  # fmt: skip

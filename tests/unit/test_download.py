@@ -17,7 +17,7 @@ REPOSITORY = "somebody/tiny-musicgen"
 CLIENT_BLOCK = 10 << 20  # bytes: huggingface_hub writes what came in blocks of this size
 SCRIPT = """
 import json, sys
-from musicgen_ui.download import DownloadStopped, download, downloaded
+from musicgen_ui.download import DownloadStopped, download
 from musicgen_ui.errors import AppError
 
 heard, answer = [], {}

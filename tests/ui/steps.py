@@ -1,0 +1,43 @@
+"""What a person does on the page, by role and label; shared by the tests on the fake and on the real engine."""
+
+import re
+
+from playwright.sync_api import Locator, Page
+
+from musicgen_ui.locales import catalogue
+
+
+def words(key: str, locale: str = "en-US") -> str:
+    return catalogue("zh-CN" if locale.startswith("zh") else "en")[key]
+
+
+def button(page: Page, key: str, locale: str = "en-US") -> Locator:
+    return page.get_by_role("button", name=words(key, locale), exact=True)
+
+
+def tab(page: Page, key: str, locale: str = "en-US") -> Locator:
+    return page.get_by_role("tab", name=words(key, locale), exact=True)
+
+
+def number_box(page: Page, key: str, locale: str = "en-US") -> Locator:
+    """The number beside a slider, or a number field."""
+    return page.get_by_role("spinbutton", name=re.compile(re.escape(words(key, locale))))
+
+
+def make_short(page: Page, tokens: int = 53, locale: str = "en-US") -> None:
+    box = number_box(page, "page.length", locale)
+    box.fill(str(tokens))
+    box.press("Tab")
+
+
+def describe(page: Page, prompt: str, locale: str = "en-US") -> None:
+    page.get_by_label(words("page.prompt", locale)).fill(prompt)
+
+
+def done(page: Page, locale: str = "en-US") -> Locator:
+    """The status line of a run that came to its end."""
+    return page.get_by_role("status").filter(has_text=words("page.status.done", locale).split("{")[0])
+
+
+def heading(page: Page) -> Locator:
+    return page.get_by_role("heading", level=2)
