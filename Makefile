@@ -33,7 +33,7 @@ clean:
 
 # The three parts of requirements.txt: with dependencies, without (they would bring torch), not at all.
 $(VENV)/app: requirements.txt
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	sed '/^# Without dependencies/,$$d' requirements.txt > $(VENV)/with-dependencies.txt
 	sed -n '/^# Without dependencies/,/^# Only wanted/p' requirements.txt > $(VENV)/without-dependencies.txt
 	$(PIP) -r $(VENV)/with-dependencies.txt

@@ -16,13 +16,11 @@ def main() -> None:
     limits = Limits.of_this_machine()
     engine = Engine(limits)
     engine.start()  # it imports MindNLP while this process imports Gradio
-
-    from musicgen_ui.request import ENGINES
-    from musicgen_ui.ui.page import build_page, launch_options
-
-    page = build_page(engine, limits, engines=ENGINES)
     try:
-        page.launch(**launch_options(limits))
+        from musicgen_ui.request import ENGINES
+        from musicgen_ui.ui.page import build_page, launch_options
+
+        build_page(engine, limits, engines=ENGINES).launch(**launch_options(limits))
     finally:
         engine.close()
 

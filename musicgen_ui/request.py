@@ -86,15 +86,16 @@ _RANGES: dict[str, tuple[float, float]] = {
     "top_k": (0, math.inf),
     "top_p": (0.01, 1.0),
 }
-_KINDS: dict[str, type] = {
-    "max_new_tokens": int,
-    "max_length": int,
-    "guidance_scale": float,
+CONFIG_KINDS: dict[str, type] = {
     "do_sample": bool,
+    "guidance_scale": float,
+    "max_length": int,
+    "max_new_tokens": int,
     "temperature": float,
     "top_k": int,
     "top_p": float,
 }
+"""what a user may change of a generation config"""
 
 
 Number = TypeVar("Number", int, float, bool)
@@ -127,13 +128,13 @@ def checked(request: Request, limits: Limits) -> Request:
     if request.mode not in MODES:
         raise InputError("error.mode", value=_shown(request.mode), modes=", ".join(MODES))
     given: dict[str, Any] = {f.name: getattr(request.settings, f.name) for f in fields(Settings)}
-    settings = Settings(**{name: number(name, value, _KINDS[name]) for name, value in given.items()})
+    settings = Settings(**{name: number(name, value, CONFIG_KINDS[name]) for name, value in given.items()})
     if request.engine not in ENGINES:
         raise InputError("error.engine", engine=_shown(request.engine), engines=", ".join(ENGINES))
     for name in request.generation_config:
-        if name not in _KINDS:
-            raise InputError("error.config_key", name=_shown(name), names=", ".join(_KINDS))
-    config = {name: number(name, value, _KINDS[name]) for name, value in request.generation_config.items()}
+        if name not in CONFIG_KINDS:
+            raise InputError("error.config_key", name=_shown(name), names=", ".join(CONFIG_KINDS))
+    config = {name: number(name, value, CONFIG_KINDS[name]) for name, value in request.generation_config.items()}
     _check_ranges(vars(settings))
     for name in ("padded_seconds", "padded_tokens"):
         value = number(name, getattr(request, name), float)
@@ -188,7 +189,7 @@ def checked_for_model(request: Request, info: ModelInfo) -> Request:
 
 def _check_ranges(values: Mapping[str, Any]) -> None:
     for name, (low, high) in _RANGES.items():
-        value = number(name, values.get(name), _KINDS[name])
+        value = number(name, values.get(name), CONFIG_KINDS[name])
         if value is not None and not low <= value <= high:
             if high == math.inf:
                 raise InputError("error.at_least", name=name, low=low, value=value)

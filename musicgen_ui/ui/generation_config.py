@@ -6,26 +6,16 @@ import gradio as gr
 
 from musicgen_ui.errors import InputError
 from musicgen_ui.model_info import ModelInfo
-from musicgen_ui.request import Settings, number
+from musicgen_ui.request import CONFIG_KINDS, Settings, number
 from musicgen_ui.ui.strings import say
 
-_KINDS: dict[str, type] = {
-    "do_sample": bool,
-    "guidance_scale": float,
-    "max_length": int,
-    "max_new_tokens": int,
-    "temperature": float,
-    "top_k": int,
-    "top_p": float,
-}
-"""what can be edited, in the order of the table"""
 _SESSION = 2  # the column that can be edited
 
 
 def table(info: ModelInfo, changes: Mapping[str, object], record: Mapping[str, object], language: str) -> dict:
     """The value of the Dataframe: a row per parameter, the sampling parameters first."""
     own = info.generation_config
-    names = [*_KINDS, *(name for name in own if name not in _KINDS)]
+    names = [*CONFIG_KINDS, *(name for name in own if name not in CONFIG_KINDS)]
     fallback = vars(Settings().superseding({}))
     rows = [
         [name, _shown(own.get(name, fallback.get(name))), _shown(changes.get(name)), _shown(record.get(name))]
@@ -43,9 +33,9 @@ def read_changes(rows: Sequence[Sequence[object]]) -> dict[str, object]:
     changes: dict[str, object] = {}
     for row in rows:
         name, written = str(row[0]), str(row[_SESSION] if row[_SESSION] is not None else "").strip()
-        if not written or name not in _KINDS:
+        if not written or name not in CONFIG_KINDS:
             continue
-        kind = _KINDS[name]
+        kind = CONFIG_KINDS[name]
         if kind is bool:
             words = {"true": True, "1": True, "false": False, "0": False}
             changes[name] = number(name, words.get(written.lower(), written), bool)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+from gradio.i18n import I18nData
 
+from musicgen_ui.locales import DEFAULT_LANGUAGE, catalogue
 from musicgen_ui.paths import EXAMPLES
 from musicgen_ui.ui.strings import say, text
 
@@ -74,7 +76,7 @@ def _build_audio(examples: Path) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Textbo
         with gr.Row(elem_classes="mg-chips"):
             gr.HTML(f"<span>{text('page.clip.examples')}</span>", elem_classes="mg-chips-label")
             for path in clips:
-                button = gr.Button(path.stem.replace("-", " ").capitalize(), size="sm", min_width=0)
+                button = gr.Button(_clip_name(path), size="sm", min_width=0)
                 button.click(_giver(path), None, [clip], queue=False, api_visibility="private", show_progress="hidden")
     mode = gr.Radio(mode_choices("en"), value="continue", label=text("page.mode"), info=text("page.mode.info"))
     mode_note = gr.HTML(elem_classes="mg-note")
@@ -105,6 +107,11 @@ def mode_choices(language: str) -> list[tuple[str, str]]:
 def example_clips(folder: Path) -> list[Path]:
     """The example clips that are there, by name."""
     return sorted(path for path in folder.glob("*") if path.suffix in SOUNDS)
+
+
+def _clip_name(path: Path) -> I18nData | str:
+    key = f"page.example.{path.stem}"
+    return text(key) if key in catalogue(DEFAULT_LANGUAGE) else path.stem
 
 
 def _chips(prompts: Sequence[str], target: gr.Textbox) -> None:
