@@ -1,10 +1,10 @@
-# make run · make test · make lint · make screenshots: each does its own set-up in .venv.
+# make run · make test · make lint · make screenshots · make train: each does its own set-up in .venv.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint format screenshots reference clean
+.PHONY: run test lint format screenshots reference train clean
 
 run: $(VENV)/app
 	$(BIN)/python app.py
@@ -28,8 +28,18 @@ screenshots: $(VENV)/dev browser
 reference: $(VENV)-reference/installed
 	$(VENV)-reference/bin/python -m tests.reference.make_reference
 
+# Hours on 2 cores; each stage goes on where it was stopped. Real torch again, in a venv of its own.
+train: $(VENV)-training/installed $(VENV)/app
+	$(VENV)-training/bin/python -m training.data --minutes 20
+	$(VENV)-training/bin/python -m training.codec --minutes 150
+	$(VENV)-training/bin/python -m training.encode
+	$(VENV)-training/bin/python -m training.language_model --minutes 150
+	$(VENV)-training/bin/python -m training.language_model --melody --minutes 120
+	$(VENV)-training/bin/python -m training.export
+	$(BIN)/python -m training.evaluate
+
 clean:
-	rm -rf $(VENV) $(VENV)-reference
+	rm -rf $(VENV) $(VENV)-reference $(VENV)-training
 
 # The three parts of requirements.txt: with dependencies, without (they would bring torch), not at all.
 $(VENV)/app: requirements.txt
@@ -45,8 +55,13 @@ $(VENV)/dev: $(VENV)/app requirements-dev.txt
 	touch $@
 
 $(VENV)-reference/installed: tests/reference/requirements.txt
-	$(PYTHON) -m venv $(VENV)-reference
+	$(PYTHON) -m venv --clear $(VENV)-reference
 	$(VENV)-reference/bin/python -m pip install --quiet -r tests/reference/requirements.txt
+	touch $@
+
+$(VENV)-training/installed: training/requirements.txt
+	$(PYTHON) -m venv --clear $(VENV)-training
+	$(VENV)-training/bin/python -m pip install --quiet -r training/requirements.txt
 	touch $@
 
 .PHONY: browser

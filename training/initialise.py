@@ -1,4 +1,6 @@
-"""Writes assets/musicgen-nano and assets/musicgen-nano-melody with random weights, where training starts.
+"""Writes assets/musicgen-nano and assets/musicgen-nano-melody with random weights of the sizes in nano.py.
+
+The bundled ones were made so, at smaller sizes; at today's they would be 62 MB of noise. Training needs neither.
 
 python -m training.initialise        (in the app's own environment: MindNLP gives the names and shapes)
 """
@@ -26,9 +28,9 @@ tags: [musicgen, text-to-audio]
 ---
 # {name}
 
-MusicGen's architecture, small: a T5 text encoder, a Transformer decoder over {codebooks} codebooks in delay pattern{melody},
-and EnCodec at 32 kHz, {parameters:.1f} M parameters in all. **Its weights are still random**: what it makes is noise. It is here so that
-the whole app works without a network; training is described in `training/`.
+MusicGen's architecture, small: a T5 text encoder, a Transformer decoder over {codebooks} codebooks in delay
+pattern{melody}, and EnCodec at 32 kHz, {parameters:.1f} M parameters in all. **Its weights are still random**: what it
+makes is noise. It is here so that the whole app works without a network; training is described in `training/`.
 
 Made by `python -m training.initialise` (seed {seed}). Licence: Apache-2.0.
 """

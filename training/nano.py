@@ -1,21 +1,22 @@
 """The architecture of musicgen-nano and musicgen-nano-melody: MusicGen's own, small.
 
-Text encoder: T5 (Raffel et al. 2020). Decoder: MusicGen's (Copet et al. 2023). Codec: EnCodec 32 kHz (Défossez et al. 2022).
+Text encoder: T5 (Raffel et al. 2020). Decoder: MusicGen's (Copet et al. 2023). Codec: EnCodec 32 kHz
+(Défossez et al. 2022). Both checkpoints hold codec and text encoder: these sizes make 62 MB of float16 in all.
 """
 
 SAMPLING_RATE = 32_000  # Hz
 HOP_RATIOS = [8, 5, 4, 4]  # product 640: 50 frames per second
 CODEBOOKS = 4
-CODEBOOK_SIZE = 512
-CODEC_FILTERS = 8
-CODEC_WIDTH = 64  # dimension of the codes
+CODEBOOK_SIZE = 1_024
+CODEC_FILTERS = 16
+CODEC_WIDTH = 96  # dimension of the codes
 TEXT_VOCABULARY = 2_048
-TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS = 64, 2, 4
-WIDTH, LAYERS, HEADS = 96, 3, 4  # of the decoder
+TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS, TEXT_INNER = 192, 3, 4, 384
+WIDTH, LAYERS, HEADS, INNER = 320, 6, 5, 832  # of the decoder
 MAX_LENGTH = 1_500  # tokens: 30 s
 MAX_NEW_TOKENS = 503  # where a call names no number: 10 s
 
-# Melody: one pitch class of 12 every 4,096 samples, for 30 s (the feature extractor's values in Meta's melody checkpoints)
+# Melody: one pitch class of 12 every 4,096 samples, for 30 s (as in Meta's melody checkpoints)
 CHROMA_LENGTH = 235
 CHROMA = {
     "feature_extractor_type": "MusicgenMelodyFeatureExtractor",
@@ -39,7 +40,7 @@ def config(melody: bool) -> dict:
         "architectures": ["MusicgenMelodyForConditionalGeneration" if melody else "MusicgenForConditionalGeneration"],
         "model_type": kind,
         "text_encoder": {
-            "model_type": "t5", "vocab_size": TEXT_VOCABULARY, "d_model": TEXT_WIDTH, "d_ff": 4 * TEXT_WIDTH,
+            "model_type": "t5", "vocab_size": TEXT_VOCABULARY, "d_model": TEXT_WIDTH, "d_ff": TEXT_INNER,
             "d_kv": TEXT_WIDTH // TEXT_HEADS, "num_layers": TEXT_LAYERS, "num_decoder_layers": TEXT_LAYERS,
             "num_heads": TEXT_HEADS, "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0,
             "dropout_rate": 0.0,
@@ -53,7 +54,7 @@ def config(melody: bool) -> dict:
             "overlap": None, "use_conv_shortcut": False,
         },
         "decoder": {
-            "model_type": f"{kind}_decoder", "vocab_size": CODEBOOK_SIZE, "hidden_size": WIDTH, "ffn_dim": 4 * WIDTH,
+            "model_type": f"{kind}_decoder", "vocab_size": CODEBOOK_SIZE, "hidden_size": WIDTH, "ffn_dim": INNER,
             "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "num_codebooks": CODEBOOKS,
             "audio_channels": 1, "max_position_embeddings": 2_048, "pad_token_id": CODEBOOK_SIZE,
             "bos_token_id": CODEBOOK_SIZE, "eos_token_id": None, "tie_word_embeddings": False,

@@ -20,6 +20,7 @@ TIED = "text_encoder.encoder.embed_tokens.weight"  # is text_encoder.shared.weig
 
 def random_weights(config: Mapping, seed: int) -> dict[str, np.ndarray]:
     """float32 weights for `config` (a config.json), by the names of Meta's files."""
+    import torch
     import transformers
 
     if config["model_type"] == "musicgen_melody":
@@ -29,11 +30,9 @@ def random_weights(config: Mapping, seed: int) -> dict[str, np.ndarray]:
         )
     else:
         model_class, config_class = transformers.MusicgenForConditionalGeneration, transformers.MusicgenConfig
-    shapes = {
-        name: tuple(value.shape)
-        for name, value in model_class(config_class.from_dict(copy.deepcopy(dict(config)))).state_dict().items()
-        if name != TIED
-    }
+    with torch.device("meta"):  # names and shapes only
+        model = model_class(config_class.from_dict(copy.deepcopy(dict(config))))
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items() if name != TIED}
     weights = {name: _value(name, shape, seed) for name, shape in shapes.items()}
     for name in [name for name in weights if name.endswith("original1")]:  # unit gain: |v| per output channel
         direction = weights[name]

@@ -1,0 +1,138 @@
+"""Writes the trained checkpoints into assets/, in the hub's layout: python -m training.export
+
+float16 safetensors by the names of Meta's files, config, tokenizer, preprocessor, generation config, a model card.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from training import nano
+from training.language_model import make_tokenizer
+from training.models import (
+    ASSETS,
+    CODEC_FILE,
+    FOLDERS,
+    LANGUAGE_MODEL_FILES,
+    TOKENIZER,
+    load_weights,
+    make_model,
+    published,
+)
+
+MEGABYTES = 64  # that both checkpoints may have together
+MEASURED = Path(__file__).parent / "out" / "evaluation.md"  # the table of training.evaluate, if it has run
+
+CARD = """\
+---
+license: apache-2.0
+language: [en, zh]
+tags: [musicgen, text-to-audio]
+---
+# {name}
+
+MusicGen's architecture, small: {parameters:.1f} M parameters, 32 kHz mono, 50 frames per second, {codebooks} codebooks
+of {size} codes in delay pattern{melody}.
+
+| part | size |
+|---|---|
+| text encoder (T5) | {text:.2f} M: {text_layers} layers × {text_width} |
+| decoder | {decoder:.2f} M: {layers} layers × {width} |
+| codec (EnCodec) | {codec:.2f} M: {filters} filters |
+
+**How it was made.** With `training/` of this repository, from nothing but music that it composes and synthesizes
+itself: no recording, no published weights. First the codec, then text encoder and decoder on its codes. Rerun it with
+`make train`.
+
+**What it understands.** English and Chinese: instrument (14 leads), style (20), mood, tempo in words or bpm, key,
+metre, with or without drums{follows}; for other words it makes the music that suits the rest. Captions name no artists;
+nothing else than such music can be expected: no voices, no sounds of nature, nothing that sounds recorded.
+
+{measured}
+Licence: Apache-2.0, weights included.
+"""
+
+
+def write_card(folder: Path, model, melody: bool) -> None:
+    """README.md beside the weights."""
+
+    def millions(part) -> float:
+        return sum(parameter.numel() for parameter in part.parameters()) / 1e6
+
+    measured = "**Measured abilities.** Not measured yet: `python -m training.evaluate`."
+    if MEASURED.is_file():
+        measured = "**Measured abilities** (`python -m training.evaluate`).\n\n" + MEASURED.read_text(encoding="utf-8")
+    card = CARD.format(
+        name=folder.name, parameters=millions(model), codebooks=nano.CODEBOOKS, size=nano.CODEBOOK_SIZE,
+        melody=", conditioned on a melody's chroma too" if melody else "", text=millions(model.text_encoder),
+        text_layers=nano.TEXT_LAYERS, text_width=nano.TEXT_WIDTH, decoder=millions(model.decoder), layers=nano.LAYERS,
+        width=nano.WIDTH, codec=millions(model.audio_encoder), filters=nano.CODEC_FILTERS,
+        follows="; it follows the tune of a clip" if melody else "", measured=measured.rstrip() + "\n",
+    )  # fmt: skip
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def weights_of(model) -> dict[str, torch.Tensor]:
+    """float16 tensors by the names of Meta's files; what only training uses of the quantizer is set to rest."""
+    weights = {}
+    for name, value in published(model.state_dict()).items():
+        if name.endswith((".cluster_size", ".inited")):
+            value = torch.ones_like(value)
+        if name.endswith(".embed_avg"):
+            value = model.state_dict()[name.removesuffix("_avg")]
+        half = value.detach().to(torch.float16)
+        assert torch.isfinite(half).all(), name
+        weights[name] = half.clone().contiguous()
+    return weights
+
+
+def export(folder: Path, melody: bool) -> int:
+    """Writes one checkpoint; returns its size in bytes. SystemExit where a part has not been trained."""
+    for path in (CODEC_FILE, LANGUAGE_MODEL_FILES[melody]):
+        if not path.is_file():
+            raise SystemExit(f"{path.name} is missing: nothing to export")
+    model = make_model(melody)
+    codec = load_weights(model.audio_encoder, CODEC_FILE)
+    rest = load_weights(model, LANGUAGE_MODEL_FILES[melody])
+    own = len(published(model.state_dict()))
+    if codec + rest < own:
+        raise SystemExit(f"only {codec} + {rest} of {own} tensors fit: the files are of other sizes than nano.py's")
+    folder.mkdir(parents=True, exist_ok=True)
+    clip_settings = nano.CHROMA if melody else nano.CLIP
+    for name, content in (
+        ("config.json", nano.config(melody)),
+        ("generation_config.json", nano.GENERATION_CONFIG),
+        ("preprocessor_config.json", clip_settings),
+    ):
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    make_tokenizer()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if (TOKENIZER / name).is_file():
+            shutil.copy(TOKENIZER / name, folder / name)
+    save_file(weights_of(model), folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # not for its writer alone
+    write_card(folder, model, melody)
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--assets", type=Path, default=ASSETS, help="another folder, to try a checkpoint out")
+    parser.add_argument("--only", choices=("nano", "nano-melody"), help="one of both checkpoints")
+    options = parser.parse_args()
+    total = 0
+    for melody, folder in FOLDERS.items():
+        if options.only in (None, folder.name.removeprefix("musicgen-")):
+            size = export(options.assets / folder.name, melody)
+            total += size
+            print(f"{folder.name}: {size / 1e6:.1f} MB")
+    if total > MEGABYTES * 1e6:
+        raise SystemExit(f"{total / 1e6:.1f} MB in all: more than {MEGABYTES}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What can be heard in a clip: key, tempo, timbre, chroma, and how far two sounds are apart."""
+
+import io
+
+import numpy as np
+from scipy.signal import resample_poly, stft
+
+from training.oscillators import SAMPLE_RATE
+
+# Albrecht and Shanahan (2013): how long each degree sounds in major and in minor pieces.
+PROFILES = {
+    "major": (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081),
+    "minor": (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052),
+}
+TEMPO_TOLERANCE = 0.04
+MEL_WINDOW, MEL_HOP, MEL_BANDS, MEL_FLOOR = 1024, 256, 80, 1e-8  # of the mel distance; the floor is −80 dB
+CHROMA_WINDOW, CHROMA_HOP = 8192, 2048
+
+
+def measured_tempo(audio: np.ndarray) -> float:
+    """Beats per minute of audio (samples,), perhaps an octave off."""
+    import librosa
+
+    onsets = librosa.onset.onset_strength(y=audio, sr=SAMPLE_RATE, hop_length=256)
+    return float(np.atleast_1d(librosa.feature.tempo(onset_envelope=onsets, sr=SAMPLE_RATE, hop_length=256))[0])
+
+
+def is_tempo(measured: float, bpm: float) -> bool:
+    """Whether they are the same within 4 %, an octave allowed."""
+    return min(abs(measured * octave / bpm - 1) for octave in (0.5, 1, 2)) < TEMPO_TOLERANCE
+
+
+def measured_key(audio: np.ndarray) -> tuple[int, str]:
+    """Tonic (pitch class) and "major" or "minor" of audio (samples,)."""
+    import librosa
+
+    harmonic = librosa.effects.harmonic(audio)
+    low = librosa.note_to_hz("C2")  # below is the kick
+    chroma = librosa.feature.chroma_cens(
+        y=harmonic, sr=SAMPLE_RATE, hop_length=1024, tuning=0, fmin=low, n_octaves=6
+    ).mean(1)
+    scores = {
+        (tonic, mode): np.corrcoef(np.roll(profile, tonic), chroma)[0, 1]
+        for mode, profile in PROFILES.items()
+        for tonic in range(12)
+    }
+    return max(scores, key=scores.__getitem__)
+
+
+def timbre(audio: np.ndarray) -> np.ndarray:
+    """What an instrument or a drum kit is told by: means and spreads of cepstra, bands and onsets, (features,)."""
+    import librosa
+
+    power = np.abs(librosa.stft(audio, n_fft=1024, hop_length=512)) ** 2
+    bands = librosa.power_to_db(librosa.feature.melspectrogram(S=power, sr=SAMPLE_RATE, n_mels=64))
+    cepstra = librosa.feature.mfcc(S=bands, n_mfcc=20)
+    onsets = np.maximum(np.diff(bands, axis=1), 0)
+    height = np.percentile(bands, 95, 1) - np.percentile(bands, 20, 1)
+    return np.concatenate([cepstra.mean(1), cepstra.std(1), bands.mean(1), height, onsets.mean(1)])
+
+
+def classifier(features: np.ndarray, labels):
+    """Fitted on features (clips, features): `predict` gives the labels."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=500)).fit(features, labels)
+
+
+def melody_chroma(audio: np.ndarray) -> np.ndarray:
+    """(12, frames): the strength of each pitch class, frame by frame, less its mean over time."""
+    import librosa
+
+    chroma = librosa.feature.chroma_stft(y=audio, sr=SAMPLE_RATE, n_fft=CHROMA_WINDOW, hop_length=CHROMA_HOP, tuning=0)
+    return chroma - chroma.mean(1, keepdims=True)
+
+
+def chroma_cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two melodies (samples,): cosine of their mean-removed chroma over the time both last."""
+    a, b = melody_chroma(one), melody_chroma(other)
+    frames = min(a.shape[1], b.shape[1])
+    a, b = a[:, :frames], b[:, :frames]
+    return float((a * b).sum() / max(1e-9, np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def mel_filters(sampling_rate: int, window: int, bands: int) -> np.ndarray:
+    """Triangles on the mel scale from 0 Hz to the Nyquist frequency, each of sum 1: (bands, window // 2 + 1)."""
+    hertz = np.linspace(0, sampling_rate / 2, window // 2 + 1)
+    top = 2595 * np.log10(1 + sampling_rate / 2 / 700)
+    edges = 700 * (10 ** (np.linspace(0, top, bands + 2) / 2595) - 1)
+    spacing = sampling_rate / window  # no triangle is narrower than the bins, or it would be empty
+    low, high = np.minimum(edges[:-2], edges[1:-1] - spacing), np.maximum(edges[2:], edges[1:-1] + spacing)
+    rising = (hertz - low[:, None]) / (edges[1:-1] - low)[:, None]
+    falling = (high[:, None] - hertz) / (high - edges[1:-1])[:, None]
+    filters = np.maximum(0, np.minimum(rising, falling))
+    return filters / filters.sum(1, keepdims=True)
+
+
+_FILTERS = mel_filters(SAMPLE_RATE, MEL_WINDOW, MEL_BANDS)
+
+
+def mel_decibels(audio: np.ndarray) -> np.ndarray:
+    """audio (samples,) → (bands, frames) in dB of full scale, at least −80."""
+    spectrum = stft(audio, nperseg=MEL_WINDOW, noverlap=MEL_WINDOW - MEL_HOP, boundary=None)[2]
+    return 10 * np.log10(np.maximum(_FILTERS @ (np.abs(spectrum) ** 2), MEL_FLOOR))
+
+
+def mel_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """How far two sounds (samples,) of the same length are apart: mean difference of their mel spectra in dB."""
+    return float(np.abs(mel_decibels(one) - mel_decibels(other)).mean())
+
+
+def compressed(audio: np.ndarray, kind: str) -> np.ndarray:
+    """audio (samples,) through "mp3" (24 kbit/s, at 24 kHz) or "opus" (about 24 kbit/s, at 48 kHz) and back."""
+    import soundfile
+
+    rate, form, level = {
+        "mp3": (24_000, {"format": "MP3", "bitrate_mode": "CONSTANT"}, 0.9),
+        "opus": (48_000, {"format": "OGG", "subtype": "OPUS"}, 0.916),
+    }[kind]
+    file = io.BytesIO()
+    soundfile.write(file, resample_poly(audio, rate, SAMPLE_RATE), rate, compression_level=level, **form)
+    file.seek(0)
+    back = soundfile.read(file, dtype="float32")[0]
+    back = np.pad(resample_poly(back, SAMPLE_RATE, rate), (0, SAMPLE_RATE))
+    # A coder may come late: the shift at which both agree best, to the sample.
+    size = 1 << (len(back) + len(audio)).bit_length()
+    agreement = np.fft.irfft(np.fft.rfft(back, size) * np.conj(np.fft.rfft(audio, size)))
+    late = int(np.argmax(agreement[: SAMPLE_RATE // 4]))
+    return back[late : late + len(audio)].astype(np.float32)

@@ -1,0 +1,118 @@
+"""The checkpoints as torch models of transformers' own classes, and their weights in and out by the hub's names."""
+
+import copy
+import json
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from training import nano
+from training.data import OUT
+from training.random_weights import RENAMED, TIED
+
+ASSETS = Path(__file__).parent.parent / "assets"
+FOLDERS = {False: ASSETS / "musicgen-nano", True: ASSETS / "musicgen-nano-melody"}
+CODEC_FILE = OUT / "codec.safetensors"
+LANGUAGE_MODEL_FILES = {False: OUT / "language-model.safetensors", True: OUT / "language-model-melody.safetensors"}
+TOKENIZER = OUT / "tokenizer"  # folder
+CODEC = "audio_encoder."  # how the codec's names begin in a checkpoint
+EMBEDDING_STD = 0.5  # sums of four stand beside sines and cosines in the decoder: 0.02 would drown
+
+
+class MelodyModel(transformers.MusicgenMelodyForConditionalGeneration):
+    """With its conditioning in the first step, which transformers 4.57 drops there (upstream #45647)."""
+
+    def prepare_inputs_for_generation(self, decoder_input_ids, past_key_values=None, **kwargs):
+        if past_key_values is None or past_key_values.get_seq_length() > 0:
+            return super().prepare_inputs_for_generation(decoder_input_ids, past_key_values=past_key_values, **kwargs)
+        inputs = super().prepare_inputs_for_generation(decoder_input_ids, past_key_values=None, **kwargs)
+        inputs["past_key_values"] = past_key_values
+        return inputs
+
+
+def make_model(melody: bool) -> torch.nn.Module:
+    """A whole checkpoint's model with fresh weights: text encoder, codec, decoder."""
+    config = copy.deepcopy(nano.config(melody))
+    if melody:
+        model = MelodyModel(transformers.MusicgenMelodyConfig.from_dict(config))
+    else:
+        model = transformers.MusicgenForConditionalGeneration(transformers.MusicgenConfig.from_dict(config))
+    model.generation_config = transformers.GenerationConfig(**nano.GENERATION_CONFIG)
+    for name, parameter in model.named_parameters():
+        if "decoder.embed_tokens" in name and not name.startswith(CODEC):
+            torch.nn.init.normal_(parameter, std=EMBEDDING_STD)
+        elif name.startswith("decoder.") and name.endswith(("out_proj.weight", "fc2.weight")):
+            torch.nn.init.normal_(parameter, std=0.02 / (2 * nano.LAYERS) ** 0.5)  # as GPT-2: residuals add up
+    return model
+
+
+def make_codec() -> transformers.EncodecModel:
+    """The codec alone, with fresh weights."""
+    config = {name: value for name, value in nano.config(False)["audio_encoder"].items() if name != "model_type"}
+    model = transformers.EncodecModel(transformers.EncodecConfig(**config))
+    with torch.no_grad():  # it would begin two hundred times too loud
+        model.decoder.layers[-1].conv.parametrizations.weight.original0.mul_(0.01)
+    return model
+
+
+def published(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict by the names of Meta's files."""
+    for torch_name, name in RENAMED:
+        state = {key.replace(torch_name, name): value for key, value in state.items()}
+    return {name: value for name, value in state.items() if name != TIED}
+
+
+def save_weights(model: torch.nn.Module, path: Path, dtype: torch.dtype = torch.float16, leave: str = "/") -> None:
+    """Writes a model's weights whole or not at all, without those whose names begin with `leave`."""
+    state = {
+        name: value.detach().to(dtype).cpu().contiguous()
+        for name, value in published(model.state_dict()).items()
+        if not name.startswith(leave)
+    }
+    partial = path.with_suffix(".part")
+    save_file(state, partial, metadata={"format": "pt"})
+    partial.rename(path)
+
+
+def load_weights(model: torch.nn.Module, path: Path, prefix: str = "") -> int:
+    """Loads what fits by name (behind `prefix` in the file) and shape; returns the number of tensors loaded.
+
+    So a smaller or older checkpoint, or one of the other kind, still gives what it has: a warm start.
+    """
+    given = {name[len(prefix) :]: value for name, value in load_file(path).items() if name.startswith(prefix)}
+    for torch_name, name in RENAMED:
+        given = {
+            key.replace(name, torch_name) if key.endswith(name) else key: value.float() for key, value in given.items()
+        }
+    own = model.state_dict()
+    fits = {name: value for name, value in given.items() if name in own and own[name].shape == value.shape}
+    model.load_state_dict(fits, strict=False)
+    if hasattr(model, "tie_weights"):
+        model.tie_weights()
+    return len(fits)
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether a bundled checkpoint holds more than random weights, and has today's sizes."""
+    card, config = folder / "README.md", folder / "config.json"
+    if not (card.is_file() and config.is_file()) or "still random" in card.read_text(encoding="utf-8"):
+        return False
+    given = json.loads(config.read_text(encoding="utf-8"))
+    return all(given[part] == nano.config("num_chroma" in given)[part] for part in ("audio_encoder", "decoder"))
+
+
+def warm_codec(model: torch.nn.Module) -> str:
+    """Gives the codec trained weights if there are any: training's own, else the bundled. Returns where from, or ""."""
+    if CODEC_FILE.is_file() and load_weights(model, CODEC_FILE):
+        return CODEC_FILE.name
+    bundled = FOLDERS[False] / "model.safetensors"
+    if bundled.is_file() and is_trained(FOLDERS[False]) and load_weights(model, bundled, CODEC):
+        return bundled.parent.name
+    return ""
+
+
+def device_and_dtype() -> tuple[torch.device, torch.dtype]:
+    """Where to train, and the type of its products; bfloat16 everywhere: it has float32's range."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu"), torch.bfloat16

@@ -1,0 +1,88 @@
+"""How the residual vector quantizer learns: codebooks as moving averages of what falls to them, the dead revived.
+
+Works on the buffers of transformers' `EncodecModel.quantizer`, which itself only encodes and decodes. van den Oord et
+al. 2017 (VQ-VAE, appendix A.1), Zeghidour et al. 2021 (SoundStream: residual stages, k-means start, dead codes).
+"""
+
+import torch
+from torch.nn import functional as F
+
+DECAY = 0.98  # of the moving averages, per step: latents drift fast at first, and codes left behind are lost
+DEAD = 0.15  # a code is dead below this share of an even share of the vectors: after a hundred steps without any
+KMEANS_ROUNDS = 15
+KMEANS_VECTORS = 30_000
+
+
+def quantize(quantizer, latents: torch.Tensor, learning: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """latents (batch, width, frames) → quantized (straight through), commitment, codes (batch, codebooks, frames)."""
+    with torch.autocast(latents.device.type, enabled=False):
+        batch, width, frames = latents.shape
+        vectors = latents.float().permute(0, 2, 1).reshape(-1, width)  # (N, width)
+        spread = (
+            vectors.detach().var(0).mean().clamp_min(1e-6)
+        )  # or the loss would be least where all latents are equal
+        residual, total, commitment, codes = vectors, 0, 0, []
+        for layer in quantizer.layers:
+            book = layer.codebook
+            index = book.quantize(residual.detach())
+            chosen = F.embedding(index, book.embed)
+            commitment = commitment + F.mse_loss(residual, chosen) / spread
+            if learning:
+                learn(book, residual.detach(), index)
+            residual, total = residual - chosen, total + chosen
+            codes.append(index.view(batch, frames))
+        quantized = vectors + (total - vectors).detach()
+        return quantized.view(batch, frames, width).permute(0, 2, 1), commitment, torch.stack(codes, 1)
+
+
+@torch.no_grad()
+def learn(book, vectors: torch.Tensor, index: torch.Tensor) -> None:
+    """One step of a codebook's moving averages; codes that hardly anything falls to become vectors of this batch."""
+    size = len(book.embed)
+    counts = torch.zeros_like(book.cluster_size).index_add_(0, index, torch.ones_like(vectors[:, 0]))
+    sums = torch.zeros_like(book.embed_avg).index_add_(0, index, vectors)
+    book.cluster_size.lerp_(counts, 1 - DECAY)
+    book.embed_avg.lerp_(sums, 1 - DECAY)
+    even = len(vectors) / size
+    dead = (book.cluster_size < DEAD * even)[:, None]
+    newcomers = vectors[torch.randint(len(vectors), (size,), device=vectors.device)]
+    book.embed.copy_(torch.where(dead, newcomers, book.embed_avg / book.cluster_size.clamp_min(1e-5)[:, None]))
+    book.embed_avg.copy_(torch.where(dead, newcomers * even, book.embed_avg))
+    book.cluster_size.copy_(torch.where(dead[:, 0], torch.full_like(counts, even), book.cluster_size))
+
+
+@torch.no_grad()
+def start(quantizer, latents: torch.Tensor, per_step: int) -> None:
+    """k-means, stage after stage, on latents (batch, width, frames); then a step will bring `per_step` vectors."""
+    residual = latents.float().permute(0, 2, 1).reshape(-1, latents.shape[1])
+    residual = residual[torch.randperm(len(residual), device=residual.device)[:KMEANS_VECTORS]]
+    for layer in quantizer.layers:
+        book = layer.codebook
+        size = len(book.embed)
+        book.embed.copy_(residual[torch.randint(len(residual), (size,), device=residual.device)])
+        for _ in range(KMEANS_ROUNDS):
+            index = book.quantize(residual)
+            counts = torch.zeros_like(book.cluster_size).index_add_(0, index, torch.ones_like(residual[:, 0]))
+            sums = torch.zeros_like(book.embed).index_add_(0, index, residual)
+            newcomers = residual[torch.randint(len(residual), (size,), device=residual.device)]
+            means = sums / counts.clamp_min(1)[:, None]
+            book.embed.copy_(torch.where((counts == 0)[:, None], newcomers, means))
+        refresh(book, per_step)
+        residual = residual - F.embedding(book.quantize(residual), book.embed)
+
+
+@torch.no_grad()
+def refresh(book, vectors: int) -> None:
+    """Averages that say what the codebook says, as if steps of so many vectors had made it."""
+    book.cluster_size.fill_(vectors / len(book.embed))
+    book.embed_avg.copy_(book.embed * book.cluster_size[:, None])
+
+
+def perplexity(codes: torch.Tensor, size: int) -> list[int]:
+    """How many codes of each codebook are in use, in effect: codes (batch, codebooks, frames)."""
+    result = []
+    for k in range(codes.shape[1]):
+        share = torch.bincount(codes[:, k].flatten(), minlength=size).float()
+        share /= share.sum()
+        result.append(round(float(torch.exp(-(share * (share + 1e-10).log()).sum()))))
+    return result
