@@ -86,7 +86,11 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     )
     if mode == "unconditional" and options.prompt:
         raise InputError("error.prompt_unused")
+    if mode != "unconditional" and options.unconditional:
+        raise InputError("cli.unconditional_mode", mode=mode)
     request = checked(request, limits)
+    if not isinstance(place, Path):  # better refused now than after the download
+        checked_for_model(request, checkpoints.info(model))
     folder = place if isinstance(place, Path) else download(place, progress.downloading(model), stop.is_set)
     info = checkpoints.info(model)
     if options.seconds is not None:
@@ -150,7 +154,7 @@ def _check_out(out: Path) -> None:
 
 
 def _mode(options: argparse.Namespace) -> str:
-    if options.unconditional:
+    if options.unconditional and options.mode is None:
         return "unconditional"
     if not options.audio and options.mode is None:
         return "text"
@@ -161,9 +165,9 @@ def _mode(options: argparse.Namespace) -> str:
 
 def _seconds(options: argparse.Namespace) -> float:
     if options.max_new_tokens is not None:
-        raise InputError("cli.usage", problem="--seconds / --max-new-tokens")
+        raise InputError("cli.seconds_or_tokens")
     seconds = number("seconds", options.seconds, float)
-    if seconds is None or not 0 < seconds <= 3_600:
+    if seconds is None or not 0.1 <= seconds <= 3_600:
         raise InputError("error.range", name="seconds", low=0.1, high=3_600, value=options.seconds)
     return float(seconds)
 

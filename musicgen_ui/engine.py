@@ -314,7 +314,9 @@ class Engine:
         if finished.takes and finished.takes[0].record["tokens"] >= worker.WARM_UP_TOKENS:
             record = finished.takes[0].record
             rows = len(finished.takes) * (1 + (record["guidance_scale"] > 1))
-            self._seconds_per_token[job.request.model, rows] = sum(record["stages"].values()) / record["tokens"]
+            pace = sum(record["stages"].values()) / record["tokens"]
+            known = self._seconds_per_token.get((job.request.model, rows), pace)
+            self._seconds_per_token[job.request.model, rows] = (pace + known) / 2
 
     def _fail_all(self, fault: AppError) -> None:
         with self._changed:

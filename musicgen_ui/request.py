@@ -135,12 +135,12 @@ def checked(request: Request, limits: Limits) -> Request:
         if name not in CONFIG_KINDS:
             raise InputError("error.config_key", name=_shown(name), names=", ".join(CONFIG_KINDS))
     config = {name: number(name, value, CONFIG_KINDS[name]) for name, value in request.generation_config.items()}
-    _check_ranges(vars(settings))
+    check_ranges(vars(settings))
     for name in ("padded_seconds", "padded_tokens"):
         value = number(name, getattr(request, name), float)
         if value is None or not 0 <= value <= limits.padding:
             raise InputError("error.range", name=name, low=0, high=limits.padding, value=_shown(value))
-    _check_ranges(config)
+    check_ranges(config)
     seed = number("seed", request.seed, int)
     if seed is not None and not 0 <= seed <= MAX_SEED:
         raise InputError("error.range", name="seed", low=0, high=MAX_SEED, value=seed)
@@ -187,7 +187,8 @@ def checked_for_model(request: Request, info: ModelInfo) -> Request:
     return replace(request, settings=replace(settings, max_new_tokens=tokens))
 
 
-def _check_ranges(values: Mapping[str, Any]) -> None:
+def check_ranges(values: Mapping[str, Any]) -> None:
+    """InputError where one of `values`, by the names of a generation config, lies outside what can be used."""
     for name, (low, high) in _RANGES.items():
         value = number(name, values.get(name), CONFIG_KINDS[name])
         if value is not None and not low <= value <= high:

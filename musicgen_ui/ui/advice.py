@@ -62,14 +62,17 @@ class Advice:
             info = self.engine.info(name)
         except AppError:
             return ""
-        tokens = int(length or 0)
+        if not isinstance(length, (int, float)) or not isinstance(takes, (int, float)):
+            return ""  # half typed
+        tokens = int(length)
         descriptions = len(prompt_lines({"text": prompts, "audio": description}.get(tab)))
         clips = 1 + len(more_clips or []) if tab == "audio" else 1
         rows = int(takes or 1) * max(descriptions, clips)
         unprompted = mode == "unconditional" or (mode == "continue" and not descriptions)
         guided = float(guidance_scale or 1) > 1 and not unprompted
         pace = self.engine.seconds_per_token(name, rows, guided)
-        music = say(language, "page.estimate.music", time=seconds(language, info.seconds(tokens)))
+        key = "page.estimate.music" if rows == 1 else "page.estimate.pieces"
+        music = say(language, key, time=seconds(language, info.seconds(tokens)), pieces=rows)
         if pace is None:
             wait = say(language, "page.estimate.unknown")
         else:
@@ -90,14 +93,18 @@ class Advice:
             key = "page.mode.note.cannot_continue" if follows else "page.mode.note.continues"
         return html(say(language, key, model=name))
 
-    def model_changed(self, model: str, changes: Changes, request: gr.Request) -> list[object]:
-        """Another model: its note, and the controls start from its generation config."""
+    def model_changed(self, model: str, length: float, changes: Changes, request: gr.Request) -> list[object]:
+        """Another model: its note, and the controls start from its generation config; the length stays, if it can."""
         language = language_of(request)
         try:
             info = self.engine.info(model)
         except AppError:
             return [self._model_note(model, language), *([gr.skip()] * 6)]
-        return [self._model_note(model, language), *_starts(info, changes.get(model, {}))]
+        edited = changes.get(model, {})
+        room = controls.room(info, edited)
+        kept = min(max(int(length or 0), info.codebooks), room)
+        bounds = gr.update(minimum=info.codebooks, maximum=room, value=kept)
+        return [self._model_note(model, language), bounds, *_starts(info, edited)[1:]]
 
     def config_table(
         self, model: str, changes: Changes, number: int | None, request: gr.Request
@@ -118,15 +125,20 @@ class Advice:
         """Updates for the session's changes, the table and the controls; a wrong value is told and taken back."""
         language = language_of(request)
         try:
-            edited = generation_config.read_changes(rows)
             info = self.engine.info(model)
+            edited = generation_config.read_changes(rows, info)
         except AppError as error:
             gr.Warning(html(fault(language, error)), title=say(language, "page.fault"))
             return [gr.skip(), self.config_table(model, changes, number, request), *([gr.skip()] * 6)]
-        if edited == changes.get(model, {}):
+        before = changes.get(model, {})
+        if edited == before:
             return [gr.skip()] * 8
         changes = {**changes, model: edited}
-        return [changes, self.config_table(model, changes, number, request), *_starts(info, edited)]
+        moved = [
+            new if new != old else gr.skip()
+            for new, old in zip(_starts(info, edited), _starts(info, before), strict=True)
+        ]
+        return [changes, self.config_table(model, changes, number, request), *moved]
 
     def _model_note(self, model: str, language: str) -> str:
         try:

@@ -153,7 +153,7 @@ def _prompts(prompt: Any) -> tuple[str, ...]:
     values = prompt if isinstance(prompt, (list, tuple)) else [prompt]
     if not all(value is None or isinstance(value, str) for value in values):
         raise InputError("error.not_text")
-    return tuple(value for value in values if value)
+    return tuple(value or "" for value in values) if len(values) > 1 else tuple(value for value in values if value)
 
 
 def _clip_paths(audio: Any) -> tuple[str, ...]:

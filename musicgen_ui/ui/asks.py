@@ -67,6 +67,14 @@ def prompt_lines(text: str | None) -> tuple[str, ...]:
     return tuple(line.strip() for line in (text or "").splitlines() if line.strip())
 
 
+def clip_lines(text: str | None) -> tuple[str, ...]:
+    """One description per line; an empty line before others leaves its clip without one."""
+    lines = [line.strip() for line in (text or "").splitlines()]
+    while lines and not lines[-1]:
+        lines.pop()
+    return tuple(lines)
+
+
 def _one(values: tuple[str, ...], position: int) -> tuple[str, ...]:
     if len(values) <= 1:
         return values

@@ -33,8 +33,13 @@ class Controls:
     engine: gr.Dropdown
 
 
+def _unchecked(component: gr.components.Component) -> None:
+    """Hands over what was typed, so that a wrong number gets our sentence instead of Gradio's."""
+    setattr(component, "preprocess", lambda payload: payload)  # noqa: B010 (mypy: a method)
+
+
 def build_length(info: ModelInfo) -> gr.Slider:
-    return gr.Slider(
+    length = gr.Slider(
         minimum=info.codebooks,
         maximum=info.max_length,
         value=first_length(info, {}),
@@ -43,6 +48,8 @@ def build_length(info: ModelInfo) -> gr.Slider:
         info=text("page.length.info"),
         elem_id="mg-length",
     )
+    _unchecked(length)
+    return length
 
 
 def build_controls(info: ModelInfo, limits: Limits, engines: Sequence[str]) -> Controls:
@@ -83,7 +90,6 @@ def build_controls(info: ModelInfo, limits: Limits, engines: Sequence[str]) -> C
         with gr.Row():
             top_k = gr.Number(
                 value=start.top_k,
-                minimum=0,
                 precision=0,
                 step=1,
                 label=text("page.top_k"),
@@ -107,6 +113,8 @@ def build_controls(info: ModelInfo, limits: Limits, engines: Sequence[str]) -> C
             )
             dice = gr.Button(text("page.seed.dice"), size="sm", min_width=110)
         engine = gr.Dropdown(list(engines), value=engines[0], label=text("page.engine"), info=text("page.engine.info"))
+    for field in (guidance_scale, takes, temperature, top_k, top_p, seed):
+        _unchecked(field)
     dice.click(None, None, [seed, locked], js=_DICE, api_visibility="private")
     seed.input(None, None, [locked], js="() => true", api_visibility="private")
     return Controls(

@@ -6,7 +6,7 @@ import gradio as gr
 
 from musicgen_ui.errors import InputError
 from musicgen_ui.model_info import ModelInfo
-from musicgen_ui.request import CONFIG_KINDS, Settings, number
+from musicgen_ui.request import CONFIG_KINDS, Settings, check_ranges, number
 from musicgen_ui.ui.strings import say
 
 _SESSION = 2  # the column that can be edited
@@ -28,22 +28,25 @@ def headers(language: str) -> list[str]:
     return [say(language, f"page.config.{column}") for column in ("parameter", "default", "session", "used")]
 
 
-def read_changes(rows: Sequence[Sequence[object]]) -> dict[str, object]:
-    """This session's changes as the edited table says. Raises InputError for what is not a value."""
+def read_changes(rows: Sequence[Sequence[object]], info: ModelInfo) -> dict[str, object]:
+    """This session's changes as the edited table says. Raises InputError for what can't be used."""
     changes: dict[str, object] = {}
     for row in rows:
         name, written = str(row[0]), str(row[_SESSION] if row[_SESSION] is not None else "").strip()
-        if not written or name not in CONFIG_KINDS:
+        if not written:
             continue
+        if name not in CONFIG_KINDS:
+            raise InputError("error.config_key", name=name, names=", ".join(CONFIG_KINDS))
         kind = CONFIG_KINDS[name]
         if kind is bool:
             words = {"true": True, "1": True, "false": False, "0": False}
             changes[name] = number(name, words.get(written.lower(), written), bool)
         else:
             value = number(name, written, kind)
-            if name in ("max_length", "max_new_tokens") and (value is None or value < 1):
-                raise InputError("error.too_few_tokens", minimum=1, value=written)
+            if name in ("max_length", "max_new_tokens") and (value is None or value <= info.codebooks):
+                raise InputError("error.too_few_tokens", minimum=info.codebooks + 1, value=written)
             changes[name] = value
+    check_ranges(changes)
     return changes
 
 

@@ -14,12 +14,11 @@ _EMPTY = """<div class="mg-empty"><svg viewBox="0 0 240 84" aria-hidden="true">
 <path d="M8 15h150M30 33h150M52 51h150M74 69h150"/></svg><p>{words}</p></div>"""
 _LOUD = ("mode", "prompt", "model", "engine", "seed")  # first in the table
 _QUIET = ("stages",)  # drawn elsewhere
+_LABEL = 24  # characters of a prompt beside its seed
 
 
 @dataclass(frozen=True)
 class Result:
-    empty: gr.HTML
-    body: gr.Column
     chooser: gr.Radio
     title: gr.HTML
     player: gr.Audio
@@ -35,8 +34,6 @@ class Result:
     def outputs(self) -> list[gr.blocks.Block]:
         """In the order of `shown`."""
         return [
-            self.empty,
-            self.body,
             self.chooser,
             self.title,
             self.player,
@@ -52,9 +49,11 @@ class Result:
 
 
 def build_result() -> Result:
-    empty = gr.HTML(_EMPTY.format(words=text("page.result.empty")))
-    with gr.Column(visible=False, elem_id="mg-result") as body:
-        chooser = gr.Radio([], label=text("page.result.takes"), visible=False, elem_classes="mg-chooser")
+    """What of it is seen, style.css decides, by whether there is a title and more than one take: in Gradio 6.17
+    an event with a Column among its outputs breaks the page when it fails, and a Radio made visible may stay unseen."""
+    gr.HTML(_EMPTY.format(words=text("page.result.empty")), elem_id="mg-nothing")
+    with gr.Column(elem_id="mg-result"):
+        chooser = gr.Radio([], label=text("page.result.takes"), elem_classes="mg-chooser")
         title = gr.HTML()
         player = gr.Audio(
             interactive=False,
@@ -83,19 +82,16 @@ def build_result() -> Result:
             record = gr.HTML()
         with gr.Accordion(text("page.inside"), open=False, elem_classes="mg-fold"):
             inside = gr.HTML()
-    return Result(empty, body, chooser, title, player, picture, downloads, use, again, extend, record, inside)
+    return Result(chooser, title, player, picture, downloads, use, again, extend, record, inside)
 
 
 def shown(take: KeptTake, takes: Mapping[int, KeptTake], language: str) -> list[object]:
     """Updates for `Result.outputs` that show `take`, chosen among `takes`."""
     files = [str(take.wav), *(str(take.file(suffix)) for suffix in FORMATS[1:])]
     return [
-        gr.update(visible=False),
-        gr.update(visible=True),
         gr.update(
-            choices=[(chooser_label(takes[number], language), number) for number in sorted(takes)],
+            choices=[(chooser_label(takes[number], takes, language), number) for number in sorted(takes)],
             value=take.number,
-            visible=len(takes) > 1,
         ),
         title_html(take, language),
         str(take.wav),
@@ -110,8 +106,13 @@ def unchanged(count: int) -> list[object]:
     return [gr.skip()] * count
 
 
-def chooser_label(take: KeptTake, language: str) -> str:
-    label = say(language, "page.result.choice", number=take.number, seed=take.record.get("seed", "–"))
+def chooser_label(take: KeptTake, takes: Mapping[int, KeptTake], language: str) -> str:
+    """Number and seed; the first words too where takes of one batch share their seed."""
+    seed = take.record.get("seed", "–")
+    label = say(language, "page.result.choice", number=take.number, seed=seed)
+    words = str(take.record.get("prompt") or take.record.get("clip") or "")
+    if words and sum(other.record.get("seed") == seed for other in takes.values()) > 1:
+        label = f"{label} · {words if len(words) <= _LABEL else words[: _LABEL - 1] + '…'}"
     return label if take.complete else f"{label} · {say(language, 'page.result.partial')}"
 
 

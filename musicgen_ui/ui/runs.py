@@ -14,7 +14,7 @@ from musicgen_ui.limits import Limits
 from musicgen_ui.request import Settings, number
 from musicgen_ui.take import Take
 from musicgen_ui.ui import result, status
-from musicgen_ui.ui.asks import Ask, Changes, prompt_lines
+from musicgen_ui.ui.asks import Ask, Changes, clip_lines, prompt_lines
 from musicgen_ui.ui.sessions import KeptTake, Sessions
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
@@ -61,9 +61,10 @@ class Runs:
         clips = tuple(path for path in [clip, *(more_clips or [])] if path)
         try:
             chosen = number("seed", seed, int) if locked else None
+            count = number("takes", takes, int)
             ask = Ask(
                 mode=mode if tab == "audio" else tab,
-                prompts={"text": prompt_lines(prompts), "audio": prompt_lines(description)}.get(tab, ()),
+                prompts={"text": prompt_lines(prompts), "audio": clip_lines(description)}.get(tab, ()),
                 clip_paths=clips if tab == "audio" else (),
                 model=(model or "").strip(),
                 engine=engine,
@@ -76,21 +77,22 @@ class Runs:
                     number("top_p", top_p, float),
                 ),
                 seed=secrets.randbelow(FRESH_SEEDS) if chosen is None else chosen,
-                takes=number("takes", takes, int) or 1,
+                takes=1 if count is None else count,
                 generation_config=changes.get(model, {}),
             )
         except InputError as error:
-            yield self._frame(status=self._told(error, language), running=False)
+            yield self._frame(status=status.fault(fault(language, error)), running=False)
             return
         yield from self._run(ask, request.session_hash or "", language)
 
     def again(self, number: int | None, locked: bool, request: gr.Request) -> Iterator[list[object]]:
         """What made the chosen take, with a new seed; a locked seed stays in its field."""
         session = self.sessions.find(request.session_hash or "")
-        take = session.takes.get(number or 0) if session else None
+        take = session.chosen(number) if session else None
         if take:
             ask = replace(take.ask, seed=secrets.randbelow(FRESH_SEEDS))
-            yield from self._run(ask, request.session_hash or "", language_of(request), show_seed=not locked)
+            owner = request.session_hash or ""
+            yield from self._run(ask, owner, language_of(request), show_seed=not locked, toasts=True)
         else:
             yield self._frame(running=False)
 
@@ -107,7 +109,10 @@ class Runs:
         self.engine.forget(owner)
         self.sessions.forget(owner)
 
-    def _run(self, ask: Ask, owner: str, language: str, *, show_seed: bool = True) -> Iterator[list[object]]:
+    def _run(
+        self, ask: Ask, owner: str, language: str, *, show_seed: bool = True, toasts: bool = False
+    ) -> Iterator[list[object]]:
+        """`toasts`: faults are said in a toast too, for buttons from which the status area may be out of sight."""
         session = self.sessions.of(owner)
         job = None
         finished = False
@@ -134,7 +139,10 @@ class Runs:
             yield self._frame(status=ended, running=False, shown=shown)
         except AppError as error:
             finished = finished or job is None
-            yield self._frame(status=self._told(error, language), running=False)
+            sentence = fault(language, error)
+            if toasts:
+                gr.Warning(html(sentence), title=say(language, "page.fault"))
+            yield self._frame(status=status.fault(sentence), running=False)
         except Exception:
             log.exception("a run failed")
             sentence = say(language, "error.unexpected")
@@ -145,12 +153,6 @@ class Runs:
                 if not finished:
                     job.abandon()
                 session.jobs.remove(job)
-
-    def _told(self, error: AppError, language: str) -> str:
-        """Shows `error` as a toast; the same sentence for the status area."""
-        sentence = fault(language, error)
-        gr.Warning(html(sentence), title=say(language, "page.fault"))
-        return status.fault(sentence)
 
     def _frame(
         self,
@@ -176,7 +178,7 @@ class Runs:
 
     def choose(self, number: int | None, request: gr.Request) -> list[object]:
         session = self.sessions.find(request.session_hash or "")
-        take = session.takes.get(number or 0) if session else None
+        take = session.chosen(number) if session else None
         if session is None or take is None:
             return result.unchanged(self.result_outputs)
         return result.shown(take, session.takes, language_of(request))
@@ -184,7 +186,7 @@ class Runs:
     def use_as_prompt(self, number: int | None, request: gr.Request) -> list[object]:
         """Puts the chosen take into the audio tab: updates for tabs, tab, clip, mode, description, more clips."""
         session = self.sessions.find(request.session_hash or "")
-        take = session.takes.get(number or 0) if session else None
+        take = session.chosen(number) if session else None
         if take is None:
             return result.unchanged(6)
         words = str(take.record.get("prompt") or "")

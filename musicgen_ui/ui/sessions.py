@@ -73,6 +73,10 @@ class Session:
     made: int = 0
     last_used: float = field(default_factory=time.monotonic)
 
+    def chosen(self, number: int | None) -> KeptTake | None:
+        """Take `number`, else the latest: the chooser of a single take is hidden, and may not know its number yet."""
+        return self.takes.get(number or 0) or (self.takes[max(self.takes)] if self.takes else None)
+
     def keep(self, takes: tuple[Take, ...], ask: Ask) -> list[KeptTake]:
         """Writes the takes of one run; the oldest beyond `KEPT_TAKES` go. Raises MachineError when the disk is full."""
         kept = []

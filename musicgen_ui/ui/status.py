@@ -1,6 +1,6 @@
 """The status area as HTML: what happens now, how far it is, how it ended. Everything from outside is escaped."""
 
-from musicgen_ui.events import Decoding, Downloading, Event, Generating, Loaded, Loading, Queued, Starting
+from musicgen_ui.events import Decoding, Downloading, Event, Generating, Loaded, Loading, Queued, Ready, Starting
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.ui.strings import html, megabytes, say, seconds
 
@@ -52,7 +52,7 @@ def progress(event: Event, language: str, info: ModelInfo | None) -> str:
 def engine_chip(event: Event | None, language: str) -> str:
     """One quiet line on the engine as a whole, for the page's head."""
     match event:
-        case Loaded():
+        case Ready():
             state, words = "ready", say(language, "page.engine.ready")
         case Loading(model=model):
             state, words = "busy", say(language, "page.engine.loading", model=model)

@@ -147,7 +147,7 @@ def _wire_advice(page: gr.Blocks, advice: Advice, s: Sections) -> None:
         **_SMALL,
     )
     changed = controls.model.change(
-        advice.model_changed, [controls.model, s.changes], [controls.model_note, *s.starts], **_SMALL
+        advice.model_changed, [controls.model, s.length, s.changes], [controls.model_note, *s.starts], **_SMALL
     )
     changed.then(advice.config_table, table, s.config, **_SMALL)
     s.config.input(

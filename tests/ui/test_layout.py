@@ -139,6 +139,35 @@ def test_a_broken_upload_is_one_sentence_and_loses_nothing(fake_app: str, open_p
     expect(heading(page)).to_have_text("stays where it is")
 
 
+@pytest.mark.parametrize("typed", ["2", ""])
+def test_a_wrong_number_leaves_the_page_alive(fake_app: str, open_page: OpenPage, typed: str) -> None:
+    """With a take on the page: an error of Gradio's own would end everything there."""
+    page = open_page(fake_app)
+    make_short(page)
+    describe(page, "first")
+    button(page, "page.generate").click()
+    wait_done(page)
+    number_box(page, "page.length").fill(typed)
+    page.get_by_label(words("page.prompt")).press("Control+Enter")
+    page.wait_for_timeout(1_500)
+    make_short(page)
+    describe(page, "second")
+    button(page, "page.generate").click()
+    expect(heading(page)).to_have_text("second", timeout=SOON)
+    assert page.faults == []  # type: ignore[attr-defined]
+
+
+def test_another_model_keeps_the_length(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app)
+    make_short(page, 40)
+    model = page.get_by_role("combobox", name=words("page.model")).or_(page.get_by_label(words("page.model"))).first
+    model.fill("small")
+    model.press("Enter")
+    expect(page.get_by_text("CC-BY-NC-4.0").first).to_be_visible(timeout=SOON)
+    page.wait_for_timeout(500)
+    expect(number_box(page, "page.length")).to_have_value("40")
+
+
 def test_an_empty_prompt_is_one_sentence(fake_app: str, open_page: OpenPage) -> None:
     page = open_page(fake_app, locale="zh-CN")
     button(page, "page.generate", "zh-CN").click()
@@ -228,9 +257,11 @@ def test_again_draws_a_new_seed_and_extend_continues(fake_app: str, open_page: O
     describe(page, "a theme")
     button(page, "page.generate").click()
     wait_done(page)
+    page.wait_for_timeout(500)  # Gradio drops a click that comes in the same moment as the end of a run
     button(page, "page.result.again").click()
     expect(page.get_by_role("radio", name=re.compile(r"^2 · seed"))).to_be_checked(timeout=SOON)
     expect(heading(page)).to_have_text("a theme")
+    page.wait_for_timeout(500)
     button(page, "page.result.extend").click()
     expect(page.get_by_role("radio", name=re.compile(r"^3 · seed"))).to_be_checked(timeout=SOON)
     expect(tab(page, "page.tab.audio")).to_have_attribute("aria-selected", "true")

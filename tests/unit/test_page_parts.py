@@ -9,10 +9,11 @@ import pytest
 import soundfile
 
 from musicgen_ui.errors import InputError
+from musicgen_ui.events import Event, Loading, Ready, Starting
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.take import Take
 from musicgen_ui.ui import generation_config, result, sessions, status
-from musicgen_ui.ui.asks import Ask, prompt_lines
+from musicgen_ui.ui.asks import Ask, clip_lines, prompt_lines
 from musicgen_ui.ui.inside import draw_inside
 from musicgen_ui.ui.pictures import draw_sound
 from musicgen_ui.ui.sessions import Session, Sessions
@@ -72,15 +73,42 @@ def test_a_faults_sentence_is_escaped() -> None:
 
 def test_only_written_values_are_changes() -> None:
     rows = generation_config.table(INFO, {"top_k": 20}, {}, "en")["data"]
-    assert generation_config.read_changes(rows) == {"top_k": 20}
+    assert generation_config.read_changes(rows, INFO) == {"top_k": 20}
     rows[0][2], rows[1][2] = "False", " 4.5 "
-    assert generation_config.read_changes(rows) == {"do_sample": False, "guidance_scale": 4.5, "top_k": 20}
+    assert generation_config.read_changes(rows, INFO) == {"do_sample": False, "guidance_scale": 4.5, "top_k": 20}
 
 
 @pytest.mark.parametrize("written", ["lots", "nan", "1e999"])
 def test_a_change_that_is_no_number_is_refused(written: str) -> None:
     with pytest.raises(InputError):
-        generation_config.read_changes([["temperature", "1.0", written, ""]])
+        generation_config.read_changes([["temperature", "1.0", written, ""]], INFO)
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "key"),
+    [
+        ("guidance_scale", "-4", "error.range"),
+        ("max_length", "2", "error.too_few_tokens"),
+        ("max_new_tokens", "4", "error.too_few_tokens"),
+        ("pad_token_id", "3", "error.config_key"),
+    ],
+)
+def test_a_change_that_cannot_be_used_is_refused(name: str, written: str, key: str) -> None:
+    with pytest.raises(InputError) as fault:
+        generation_config.read_changes([[name, "", written, ""]], INFO)
+    assert fault.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("event", "state"), [(None, "busy"), (Starting(), "busy"), (Loading("nano"), "busy"), (Ready(), "ready")]
+)
+def test_the_chip_says_whether_the_engine_is_ready(event: Event | None, state: str) -> None:
+    assert f'data-state="{state}"' in status.engine_chip(event, "zh-CN")
+
+
+def test_a_line_may_leave_its_clip_without_a_description() -> None:
+    assert clip_lines("\n organ \n\n") == ("", "organ")
+    assert clip_lines("  \n") == ()
 
 
 def test_prompts_are_lines() -> None:
