@@ -118,7 +118,7 @@ def test_stop_keeps_what_was_made(fake_app: str, open_page: OpenPage) -> None:
     button(page, "page.stop").click()
     expect(page.get_by_role("status").filter(has_text="Stopped; the")).to_be_visible(timeout=SOON)
     expect(heading(page)).to_have_text("too long to wait for")
-    expect(page.get_by_text(re.compile("stopped early")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("stopped early")).filter(visible=True)).to_be_visible()
     expect(button(page, "page.generate")).to_be_enabled()
 
 

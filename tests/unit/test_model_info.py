@@ -84,7 +84,8 @@ def test_names_are_located(tmp_path):
     "name",
     ["", "nanoo", "~nobody-of-this-name", "\0", "/no/such/folder", "../x", "a/b/c", "x" * 500, "a b/c", "somebody/"],
 )
-def test_an_unknown_model_gets_a_sentence(name):
+def test_an_unknown_model_gets_a_sentence(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no folder has these names
     with pytest.raises(InputError) as fault:
         checkpoints.locate(name)
     assert fault.value.key == "error.model_unknown"
