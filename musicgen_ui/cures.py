@@ -32,6 +32,8 @@ from mindnlp.transformers import MusicgenMelodyForConditionalGeneration
 from mindtorch._apis import cpu as cpu_api
 from mindtorch._op_prim.cpu import legacy as cpu_kernels
 
+from musicgen_ui.decoding.sampling import draw
+
 _generators: ContextVar[Sequence[np.random.Generator] | None] = ContextVar("generators", default=None)
 
 
@@ -136,17 +138,6 @@ def sample_with_numpy() -> None:
         return mindtorch.tensor(drawn[:, None], device=input.device)
 
     mindtorch.multinomial = multinomial
-
-
-def draw(probabilities: np.ndarray, generators: Sequence[np.random.Generator]) -> np.ndarray:
-    """One draw per row of `probabilities` (rows, vocabulary), by inverse transform; (rows,) int64.
-
-    The rows fall into len(generators) equal groups, one per take; each group's generator gives its numbers.
-    """
-    cumulative = probabilities.astype(np.float64).cumsum(axis=-1)
-    rows_each = len(probabilities) // len(generators)
-    uniform = np.concatenate([generator.random(rows_each) for generator in generators])
-    return (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(axis=-1)
 
 
 @contextmanager

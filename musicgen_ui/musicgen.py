@@ -1,10 +1,11 @@
-"""One MusicGen checkpoint on MindNLP: four verbs, one path through the three stages.
+"""One MusicGen checkpoint: four verbs, one path through the three stages.
 
 Text encoder → one Transformer decoder over codebooks in delay pattern → EnCodec (Copet et al. 2023,
-"Simple and Controllable Music Generation"). This is the reference: MindNLP's own classes and `generate`.
+"Simple and Controllable Music Generation"). Text encoder and codec are MindNLP's; the decoder's steps are run by one
+of the engines: `mindnlp` is MindNLP's own `generate`, the reference, to which the others are held.
 """
 
-import contextlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,27 +14,29 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from musicgen_ui import cures  # MindNLP first: it stands in for torch when transformers is imported
+import numpy as np
+
+from musicgen_ui import cures  # noqa: F401  (MindNLP first: it stands in for torch when transformers is imported)
 
 # isort: split
-import mindtorch as torch
-import numpy as np
-from mindnlp.transformers import MusicgenForConditionalGeneration
 from transformers import AutoTokenizer, EncodecFeatureExtractor, GenerationConfig
-from transformers.generation.streamers import BaseStreamer
-from transformers.modeling_outputs import BaseModelOutput
 
 from musicgen_ui.audio import resampled, with_channels
 from musicgen_ui.chroma import chroma_features
+from musicgen_ui.decoding.codec import StreamingCodec, encode, load_codec
+from musicgen_ui.decoding.conditioning import MAX_TEXT_TOKENS, Conditioner
+from musicgen_ui.decoding.graph import GraphDecoder
+from musicgen_ui.decoding.reference import Reference
+from musicgen_ui.decoding.sounds import Heard, Sounds, unheard
+from musicgen_ui.decoding.tokens import AfterStep, Decoder, DelayPattern, Embeddings, generate_tokens, undelayed
+from musicgen_ui.decoding.weights import Tensors, decoder_weights
 from musicgen_ui.errors import InputError
 from musicgen_ui.model_info import ModelInfo, read_model_info
 from musicgen_ui.request import Clip, Settings
 from musicgen_ui.take import Take
 
-MAX_TEXT_TOKENS = 512
-
 Progress = Callable[[str, int, int], None]
-"""called as (stage, done, total): "tokens" at every decoding step, "codec" when the decoding of sound begins"""
+"""called as (stage, done, total): "tokens" at every decoding step, "codec" when the last of the sound is decoded"""
 Stopped = Callable[[], bool]
 
 
@@ -46,31 +49,54 @@ def never() -> bool:
 
 
 class MusicGen:
-    """A loaded checkpoint. Not thread-safe (MindNLP isn't): `Pipeline` sees to one call at a time."""
+    """A loaded checkpoint. Not thread-safe (MindNLP isn't): `Pipeline` sees to one call at a time.
+
+    Text encoder and codec are loaded at once, the decoder for each engine when it is first asked for.
+    """
 
     def __init__(self, name: str, folder: Path) -> None:
         """Loads `folder`, a checkpoint in the hub's layout. Raises InputError where it is broken or of another kind."""
         self.info: ModelInfo = read_model_info(name, folder)
-        model_class = cures.MelodyModel if self.info.melody else MusicgenForConditionalGeneration
-        file = "tokenizer.json"
+        self._folder = folder
+        self._decoders: dict[str, Decoder] = {}
+        self._reference: Reference | None = None
+        file = "config.json"
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder)
+            self._config = json.loads((folder / file).read_text(encoding="utf-8"))
+            file = "tokenizer.json"
+            tokenizer = AutoTokenizer.from_pretrained(folder)
             if not self.info.melody:  # a melody goes through musicgen_ui.chroma instead
                 file = "preprocessor_config.json"
                 self.feature_extractor = EncodecFeatureExtractor.from_pretrained(folder)
             file = "model.safetensors"
-            self.model, loading = model_class.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, output_loading_info=True
-            )
+            self._tensors = Tensors(folder)
+            self._embeddings = Embeddings(self._tensors, self._config["decoder"])
+            self._conditioner = Conditioner(self._tensors, self._config, tokenizer)
+            self._weights = decoder_weights(self._tensors, self._config["decoder"])
+            self._codec = load_codec(self._tensors, self._config["audio_encoder"])
+            self._streaming = StreamingCodec(self._codec)
+            if (folder / "generation_config.json").is_file():
+                file = "generation_config.json"
+                config = GenerationConfig.from_pretrained(folder).to_diff_dict()
+                self.info = replace(self.info, generation_config=_plain(config))
         except MemoryError:
             raise
         except Exception as fault:  # safetensors, tokenizers and transformers each have their own kinds
             raise InputError("error.checkpoint_broken", model=name, file=file) from fault
-        if loading["missing_keys"] or loading["mismatched_keys"]:
-            raise InputError("error.checkpoint_broken", model=name, file="model.safetensors")
-        self.model.eval()
-        cures.point_lstms_at_their_weights(self.model)
-        self.info = replace(self.info, generation_config=_plain(self.model.generation_config.to_diff_dict()))
+
+    @property
+    def reference(self) -> Reference:
+        """The whole checkpoint as MindNLP runs it, loaded when it is first asked for."""
+        if self._reference is None:
+            self._reference = Reference(self._folder, self.info.melody, self._conditioner, self._codec)
+        return self._reference
+
+    def _decoder(self, engine: str) -> Decoder:
+        """The engine's decoder on this checkpoint's weights, made when it is first asked for."""
+        if engine not in self._decoders:
+            self._decoders.clear()  # one at a time: each has weights of its own
+            self._decoders[engine] = GraphDecoder(self._weights)
+        return self._decoders[engine]
 
     @property
     def sampling_rate(self) -> int:
@@ -123,12 +149,8 @@ class MusicGen:
             [samples if len(samples) > 1 else samples[0] for samples in prepared],
             sampling_rate=self.sampling_rate, padding="max_length", max_length=longest, return_tensors="np",
         )  # fmt: skip
-        with torch.no_grad():
-            encoded = self.model._prepare_audio_encoder_kwargs_for_generation(
-                torch.tensor(inputs["input_values"]), {"padding_mask": torch.tensor(inputs["padding_mask"])}
-            )
-        codebooks = self.model.decoder.num_codebooks
-        codes = encoded["decoder_input_ids"].numpy().reshape(len(clips), codebooks, -1)
+        samples, mask = inputs["input_values"], inputs["padding_mask"]
+        codes = encode(self._codec, samples.reshape(len(clips), self.info.channels, -1), mask)
         record = {
             "mode": "continue",
             "padded_seconds": longest / self.sampling_rate if len(clips) > 1 or padded_seconds else 0.0,
@@ -160,7 +182,7 @@ class MusicGen:
         features = chroma_features(
             [np.pad(samples, (0, longest - len(samples))) for samples in prepared],
             self.sampling_rate,
-            n_chroma=self.model.config.num_chroma,
+            n_chroma=self._config["num_chroma"],
         )
         record = {
             "mode": "melody",
@@ -180,9 +202,11 @@ class MusicGen:
         padding: Sequence[int] = (),
         chroma: np.ndarray | None = None,
         padded_tokens: int = 0,
+        engine: str = "auto",
         generation_config: Mapping[str, Any] = MappingProxyType({}),
         progress: Progress = no_progress,
         stopped: Stopped = never,
+        heard: Heard = unheard,
     ) -> list[Take]:
         """The path of all verbs: prepare the conditioning, generate tokens, decode them, one row per take.
 
@@ -208,30 +232,45 @@ class MusicGen:
         if chroma is None and not any(row.prompt for row in rows):
             settings = replace(settings, guidance_scale=1.0)  # nothing to guide towards: both halves would be the same
         if len(prompts) > 1 or padded_tokens:
-            padded_tokens = min(MAX_TEXT_TOKENS, max(padded_tokens, self._text_tokens(prompts)))
-        tokens = _TokenStreamer(len(rows), settings.max_new_tokens or self.info.max_new_tokens, progress, stopped)
-        started = time.perf_counter()
-        self._generate_tokens(rows, padded_tokens, settings, config, prompt_codes, chroma, tokens)
-        stages = {**record.get("stages", {}), "text_encoder": tokens.started - started}
-        stages["decoder"] = time.perf_counter() - tokens.started
+            padded_tokens = min(MAX_TEXT_TOKENS, max(padded_tokens, self._conditioner.tokens(prompts)))
+        engine = self.engine_for(engine)
+        new_tokens = settings.max_new_tokens or self.info.max_new_tokens
+        cut = [padding[row.clip] for row in rows] if padding else []
+        sounds = Sounds(self._streaming, len(rows), self.info.channels, prompt_codes, cut, heard)
+        start_steps = 1 + (0 if prompt_codes is None else prompt_codes.shape[-1])
+        begun = 0.0
 
-        codes = undelayed(tokens.columns(self.model.decoder.num_codebooks), self.info.channels, prompt_codes)
+        def after_step(columns: np.ndarray) -> bool:
+            nonlocal begun
+            done = columns.shape[-1] - start_steps
+            if not done:
+                begun = time.perf_counter()
+            progress("tokens", done, new_tokens)
+            if stopped() and done < new_tokens:
+                return False
+            sounds.advance(columns)
+            return True
+
+        started = time.perf_counter()
+        columns = self._generate_tokens(engine, rows, padded_tokens, settings, config, prompt_codes, chroma, after_step)
+        tokens = columns.shape[-1] - start_steps
+        stages = {**record.get("stages", {}), "text_encoder": begun - started}
+        stages["decoder"] = time.perf_counter() - begun - sounds.seconds
+        codes = undelayed(columns, self.info.channels, prompt_codes)
         if codes.shape[-1] <= (0 if prompt_codes is None else prompt_codes.shape[-1]):
             return []  # stopped before the first whole frame
-        progress("codec", tokens.done, tokens.total)
-        started = time.perf_counter()
-        samples = [self._decode(codes[row]) for row in range(len(rows))]
-        stages["codec"] = time.perf_counter() - started
-        if padding:
-            samples = [sound[:, padding[row.clip] :] for sound, row in zip(samples, rows, strict=True)]
+        progress("codec", tokens, new_tokens)
+        sounds.advance(columns, last=True)
+        stages["codec"] = sounds.seconds
+        complete = tokens == new_tokens
 
         common = {
             "model": self.info.name,
-            "engine": "mindnlp",
+            "engine": engine,
             **vars(settings),
             "padded_tokens": padded_tokens,
-            "tokens": tokens.done,
-            "complete": tokens.complete,
+            "tokens": tokens,
+            "complete": complete,
             "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
             "versions": {name: version(name) for name in ("mindspore", "mindnlp", "transformers")},
         }
@@ -240,7 +279,7 @@ class MusicGen:
                 samples=sound,
                 sampling_rate=self.sampling_rate,
                 codes=code.astype(np.int16),
-                complete=tokens.complete,
+                complete=complete,
                 record={
                     **record,
                     "prompt": row.prompt,
@@ -251,81 +290,51 @@ class MusicGen:
                     **common,
                 },
             )
-            for row, sound, code in zip(rows, samples, codes, strict=True)
+            for number, (row, code) in enumerate(zip(rows, codes, strict=True))
+            for sound in (sounds.samples(number),)
         ]
+
+    def engine_for(self, engine: str) -> str:
+        """The engine that `auto` stands for on this machine; any other is itself."""
+        return "graph" if engine == "auto" else engine
 
     def _generate_tokens(
         self,
+        engine: str,
         rows: Sequence["_Row"],
         padded_tokens: int,
         settings: Settings,
         config: Mapping[str, Any],
         prompt_codes: np.ndarray | None,
         chroma: np.ndarray | None,
-        tokens: "_TokenStreamer",
-    ) -> None:
-        """Runs `generate` until `tokens` has them all or is stopped. Codes and chroma come one per row."""
-        inputs = self._conditioning([row.prompt for row in rows], padded_tokens, chroma)
-        if prompt_codes is not None:
-            inputs["decoder_input_ids"] = torch.tensor(prompt_codes.reshape(-1, prompt_codes.shape[-1]))
-        generation_config = GenerationConfig.from_dict({**self.model.generation_config.to_dict(), **config})
+        after_step: AfterStep,
+    ) -> np.ndarray:
+        """Columns (rows, codebooks, steps): all, or what `after_step` allows. Codes and chroma come one per row."""
+        texts = [row.prompt for row in rows]
         generators = [np.random.default_rng(row.seed) for row in rows]
-        with contextlib.suppress(_TokensEnded), torch.no_grad(), cures.drawing_from(generators):
-            self.model.generate(**inputs, generation_config=generation_config, streamer=tokens, **vars(settings))
-
-    def _text_tokens(self, texts: Sequence[str]) -> int:
-        """How many tokens the longest text has."""
-        encoded = self.tokenizer(list(texts), truncation=True, max_length=MAX_TEXT_TOKENS)
-        return max(len(ids) for ids in encoded["input_ids"])
-
-    def _conditioning(self, texts: Sequence[str], padded_tokens: int, chroma: np.ndarray | None) -> dict:
-        """`generate`'s inputs for one text per row; a row without text is masked out, as the null condition is."""
-        if not any(texts) and not self.info.melody:
-            null = self.model.get_unconditional_inputs(len(texts))
-            return {
-                "encoder_outputs": BaseModelOutput(last_hidden_state=null.encoder_outputs[0]),
-                "attention_mask": null.attention_mask,
-            }
-        width = padded_tokens or self._text_tokens(texts)
-        tokens = self.tokenizer(
-            list(texts), padding="max_length", truncation=True, max_length=width, return_tensors="np"
+        if engine == "mindnlp":
+            width = padded_tokens or self._conditioner.tokens(texts)
+            return self.reference.generate_tokens(
+                texts, width, chroma, prompt_codes, settings, config, generators, after_step
+            )
+        guided = (settings.guidance_scale or 1.0) > 1.0
+        conditions = self._conditioner(texts, padded_tokens, chroma, guided)
+        pattern = DelayPattern(
+            len(rows),
+            self._weights.codebooks,
+            self.info.channels,
+            self._start_token(config),
+            settings.max_new_tokens or self.info.max_new_tokens,
+            prompt_codes,
         )
-        mask = tokens["attention_mask"] * np.array([[bool(text)] for text in texts])
-        inputs = {
-            "input_ids": torch.tensor(tokens["input_ids"].astype(np.int64)),
-            "attention_mask": torch.tensor(mask.astype(np.int64)),
-        }
-        if chroma is not None:
-            inputs["input_features"] = torch.tensor(chroma)
-        return inputs
+        return generate_tokens(
+            self._decoder(engine), self._embeddings, conditions, pattern, settings, generators, after_step
+        )
 
-    def _decode(self, codes: np.ndarray) -> np.ndarray:
-        """codes (codebooks, frames) → (channels, samples) float32. One take: its sound is its batch's in no way."""
-        sides = []
-        with torch.no_grad():
-            for channel in range(self.info.channels):  # stereo: left and right codebooks alternate
-                side = torch.tensor(codes[None, None, channel :: self.info.channels].astype(np.int64))
-                sides.append(self.model.audio_encoder.decode(side, [None]).audio_values.numpy()[0])
-        return np.concatenate(sides).astype(np.float32)
-
-
-def undelayed(columns: np.ndarray, channels: int, prompt_codes: np.ndarray | None) -> np.ndarray:
-    """The whole frames in `columns` (rows, codebooks, steps), whose first is the start token's.
-
-    Delay pattern: in step s, counted from that first one, codebook k of a channel holds frame s − 1 − k.
-    Frames of a prompt (rows, codebooks, frames) stand as they were given.
-    Returns (rows, codebooks, frames) int64.
-    """
-    rows, codebooks, steps = columns.shape
-    frames = max(0, steps - codebooks // channels)
-    codes = np.empty((rows, codebooks, frames), np.int64)
-    for codebook in range(codebooks):
-        first = 1 + codebook // channels
-        codes[:, codebook] = columns[:, codebook, first : first + frames]
-    if prompt_codes is not None:
-        given = prompt_codes[..., :frames]
-        codes[..., : given.shape[-1]] = given
-    return codes
+    def _start_token(self, config: Mapping[str, Any]) -> int:
+        """What every row starts with, and what stands where the delay leaves no code."""
+        start = config.get("decoder_start_token_id")
+        return int(self._config["decoder"]["pad_token_id"] if start is None else start)
 
 
 class _Row(NamedTuple):
@@ -335,41 +344,6 @@ class _Row(NamedTuple):
     clip: int
     """its place among the clips; 0 where there are none"""
     seed: int
-
-
-class _TokensEnded(Exception):
-    """All tokens are here, or the user pressed Stop: leaves `generate` before it decodes, which is done row by row."""
-
-
-class _TokenStreamer(BaseStreamer):
-    """Collects what `generate` hands out: once the start (rows · codebooks, steps), then (rows · codebooks,) a step."""
-
-    def __init__(self, rows: int, total: int, progress: Progress, stopped: Stopped) -> None:
-        self.rows, self.total, self.progress, self.stopped = rows, total, progress, stopped
-        self.done = 0
-        self.complete = False
-        self.started = 0.0
-        self._columns: list[np.ndarray] = []
-
-    def put(self, value) -> None:
-        tokens = value.numpy()
-        if tokens.ndim == 2:
-            self.started = time.perf_counter()
-            self._columns.extend(tokens.T)
-        else:
-            self._columns.append(tokens)
-            self.done += 1
-        self.progress("tokens", self.done, self.total)
-        if self.stopped() and self.done < self.total:
-            raise _TokensEnded
-
-    def end(self) -> None:
-        self.complete = True
-        raise _TokensEnded
-
-    def columns(self, codebooks: int) -> np.ndarray:
-        """(rows, codebooks, steps)"""
-        return np.stack(self._columns, axis=-1).reshape(self.rows, codebooks, -1)
 
 
 def _plain(config: dict) -> dict:

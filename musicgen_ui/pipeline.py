@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_ui import cures
+from musicgen_ui.decoding.sounds import Heard, unheard
 from musicgen_ui.musicgen import MusicGen, Progress, Stopped, never, no_progress
 from musicgen_ui.request import MAX_SEED, Request, checked_for_model
 from musicgen_ui.take import Take
@@ -35,7 +36,9 @@ class Pipeline:
             self._models.pop(name, None)
             gc.collect()
 
-    def run(self, request: Request, progress: Progress = no_progress, stopped: Stopped = never) -> list[Take]:
+    def run(
+        self, request: Request, progress: Progress = no_progress, stopped: Stopped = never, heard: Heard = unheard
+    ) -> list[Take]:
         """`request`'s takes, on a checkpoint that `load` has loaded (KeyError otherwise).
 
         Raises InputError for what the checkpoint can't do. Where `stopped` turns true, the takes so far.
@@ -47,9 +50,11 @@ class Pipeline:
             "settings": request.settings,
             "seeds": [(first_seed + take) % (MAX_SEED + 1) for take in range(request.takes)],
             "padded_tokens": request.padded_tokens,
+            "engine": request.engine,
             "generation_config": request.generation_config,
             "progress": progress,
             "stopped": stopped,
+            "heard": heard,
         }
         prompts = request.prompts or ("",)
         with self._lock:

@@ -80,7 +80,7 @@ def test_logarithms_are_exact_enough_to_be_rounded_down(tiny):
     np.testing.assert_array_equal(mindtorch.log(tensor(powers)).numpy(), np.log(powers))
     np.testing.assert_array_equal(mindtorch.log(tensor(np.array([1, 8]))).numpy(), np.log(np.float32([1, 8])))
 
-    attention = tiny("mono").model.text_encoder.encoder.block[0].layer[0].SelfAttention
+    attention = tiny("mono").reference.model.text_encoder.encoder.block[0].layer[0].SelfAttention
     distances = np.array([0, 1, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 500])
     buckets = attention._relative_position_bucket(tensor(distances), True, 32, 128).numpy() - 16 * (distances > 0)
     # T5's rule: exact below 8, then 8 classes up to 128, equally wide in the logarithm
@@ -122,7 +122,7 @@ def test_draws_come_from_the_given_generators():
 def test_the_codecs_lstms_run_on_the_loaded_weights(tiny):
     import mindtorch
 
-    lstms = [module for module in tiny("mono").model.modules() if isinstance(module, mindtorch.nn.LSTM)]
+    lstms = [module for module in tiny("mono").reference.model.modules() if isinstance(module, mindtorch.nn.LSTM)]
     assert len(lstms) == 2  # the codec's encoder's and decoder's
     for lstm in lstms:
         sound = (

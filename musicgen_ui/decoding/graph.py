@@ -1,0 +1,226 @@
+"""The exact engine: MusicGen's decoder in MindSpore's graph mode, float32, on a static KV cache.
+
+The arithmetic of MindNLP's modules, compiled once per shape: query, key and value in one product, caches written in
+place, no Python and no dispatch between the kernels. Attention reads its cache whole, so there are several sizes.
+"""
+
+import mindspore
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from musicgen_ui.decoding.weights import DecoderWeights, LayerWeights
+
+_CAPACITIES = (256, 512, 1024, 1536, 2048)  # positions
+_CHUNK = 64  # steps of a prompt that are fed at once
+_PLACES = 16  # cross-attention's places come in multiples, so that few shapes are compiled
+_KEPT = 3  # sets of caches
+_MASKED = -1e9
+_EPSILON = 1e-5  # of LayerNorm
+
+
+class GraphDecoder:
+    """A `Decoder` (tokens.py). Compiles at the first step of a number of rows and a capacity that are new to it."""
+
+    def __init__(self, weights: DecoderWeights) -> None:
+        self._codebooks, self._heads = weights.codebooks, weights.attention_heads
+        self._layers = [_LayerParameters(f"layer{i}", layer, self._heads) for i, layer in enumerate(weights.layers)]
+        self._norm = _norm("norm", weights.norm)
+        self._out = _parameter("heads", weights.heads)
+        self._known: dict[tuple[int, int, int], _Sequences] = {}
+
+    def begin(self, rows: int, capacity: int, states: np.ndarray | None, mask: np.ndarray | None) -> None:
+        capacity = next((size for size in _CAPACITIES if size >= capacity), -(-capacity // 512) * 512)
+        places = 0 if states is None else -(-states.shape[1] // _PLACES) * _PLACES
+        key = rows, capacity, places
+        if key not in self._known:
+            while len(self._known) >= _KEPT:
+                self._known.pop(next(iter(self._known)))
+            self._known[key] = _Sequences(self._layers, self._norm, self._out, self._heads, *key)
+        self._current = self._known[key]
+        self._current.begin(states, mask)
+
+    def feed(self, inputs: np.ndarray) -> np.ndarray:
+        rows, steps, _ = inputs.shape
+        done = 0
+        while steps - done > 1:
+            chunk = inputs[:, done : done + _CHUNK]
+            logits = self._current.step(chunk)
+            done += chunk.shape[1]
+        if done < steps:
+            logits = self._current.step(inputs[:, done:])
+        return logits.reshape(rows, self._codebooks, -1)
+
+
+class _LayerParameters:
+    """A layer's weights, shared by all compiled graphs."""
+
+    def __init__(self, name: str, layer: LayerWeights, heads: int) -> None:
+        width = layer.attention_out.shape[0]
+        scale = np.float32((width // heads) ** -0.5)  # of attention, put into the queries: a power of two for Meta's
+        qkv = np.concatenate([layer.qkv[:width] * scale, layer.qkv[width:]])
+        self.qkv, self.attention_out = _parameter(f"{name}.qkv", qkv), _parameter(f"{name}.out", layer.attention_out)
+        self.attention_norm, self.final_norm = (
+            _norm(f"{name}.norm1", layer.attention_norm),
+            _norm(f"{name}.norm3", layer.final_norm),
+        )
+        self.fc1, self.fc2 = _parameter(f"{name}.fc1", layer.fc1), _parameter(f"{name}.fc2", layer.fc2)
+        self.cross_key, self.cross_value = layer.cross_key, layer.cross_value
+        if layer.cross_query is not None and layer.cross_norm is not None and layer.cross_out is not None:
+            self.cross_query = _parameter(f"{name}.cross", layer.cross_query * scale)
+            self.cross_out = _parameter(f"{name}.cross_out", layer.cross_out)
+            self.cross_norm = _norm(f"{name}.norm2", layer.cross_norm)
+
+
+class _Sequences:
+    """The caches of a number of sequences, and the graphs that work on them."""
+
+    def __init__(self, layers, norm, out, heads: int, rows: int, capacity: int, places: int) -> None:
+        self._rows, self._capacity, self._places, self._heads = rows, capacity, places, heads
+        self._shape = (layers, norm, out, heads, rows, capacity, places)
+        depth = out.shape[1] // heads
+        name = f"cache{rows}x{capacity}x{places}"
+
+        def room(part: str, positions: int) -> list[Parameter]:
+            empty = np.zeros((rows * heads * positions, depth), np.float32)
+            return [_parameter(f"{name}.{part}{i}", empty) for i in range(len(layers))]
+
+        self._layers = layers
+        self._keys, self._values = room("key", capacity), room("value", capacity)
+        self._cross = (room("cross_key", places), room("cross_value", places)) if places else ([], [])
+        self._graphs: dict[int, _Graph] = {}
+
+    def begin(self, states: np.ndarray | None, mask: np.ndarray | None) -> None:
+        self._position = 0
+        self._cross_mask = Tensor(np.zeros((1, 1, 1), np.float32))
+        if states is None or mask is None:
+            return
+        padding = self._places - states.shape[1]
+        states = np.pad(states, ((0, 0), (0, padding), (0, 0)))
+        mask = np.pad(mask, ((0, 0), (0, padding)))
+        added = np.where(mask, 0.0, _MASKED).astype(np.float32)
+        self._cross_mask = Tensor(np.repeat(added, self._heads, axis=0)[:, None])
+        for i, layer in enumerate(self._layers):
+            for room, weight in zip(self._cross, (layer.cross_key, layer.cross_value), strict=True):
+                seen = (states @ weight.T).reshape(self._rows, self._places, self._heads, -1).swapaxes(1, 2)
+                _overwrite(room[i], np.ascontiguousarray(seen).reshape(-1, seen.shape[-1]))
+
+    def step(self, inputs: np.ndarray) -> np.ndarray:
+        """inputs (rows, steps ≤ _CHUNK, width) → logits (rows, codebooks · vocabulary) of the last of them."""
+        given = inputs.shape[1]
+        steps = 1 if given == 1 else _CHUNK
+        if steps > given:  # what is written beyond is masked until the steps that belong there overwrite it
+            inputs = np.pad(inputs, ((0, 0), (0, steps - given), (0, 0)))
+        if steps not in self._graphs:
+            self._graphs[steps] = _Graph(self._shape, (self._keys, self._values), self._cross, steps)
+        positions = self._position + np.arange(steps)
+        mask = np.where(np.arange(self._capacity) <= positions[:, None], 0.0, _MASKED).astype(np.float32)[None]
+        sequences = np.arange(self._rows * self._heads)[:, None] * self._capacity
+        index = (sequences + np.minimum(positions, self._capacity - 1)).astype(np.int32).ravel()
+        logits = self._graphs[steps](
+            Tensor(inputs.reshape(self._rows * steps, -1)),
+            Tensor(index),
+            Tensor(mask),
+            self._cross_mask,
+            Tensor(np.arange(self._rows, dtype=np.int32) * steps + given - 1),
+        )
+        self._position += given
+        return logits.asnumpy()
+
+
+class _Graph(nn.Cell):
+    """One compiled step, or chunk of steps, of the whole decoder."""
+
+    def __init__(self, shape, caches, cross, steps: int) -> None:
+        super().__init__(auto_prefix=False)
+        layers, self.norm, self.out, heads, rows, capacity, places = shape
+        self.layers = nn.CellList(
+            [
+                _Layer(layer, heads, rows, capacity, places, steps, [cache[i] for cache in (*caches, *cross) if cache])
+                for i, layer in enumerate(layers)
+            ],
+            auto_prefix=False,
+        )
+        self.norm_weight, self.norm_bias = self.norm
+        self.product = ops.MatMul(transpose_b=True)
+        self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=1, epsilon=_EPSILON)
+        self.all_steps = steps > 1
+
+    @mindspore.jit
+    def construct(self, x, index, mask, cross_mask, last):
+        """x (rows · steps, width), index (rows · heads · steps,) places in the caches, last (rows,) rows of x."""
+        for layer in self.layers:
+            x = layer(x, index, mask, cross_mask)
+        if self.all_steps:
+            x = ops.gather(x, last, 0)
+        return self.product(self.normalise(x, self.norm_weight, self.norm_bias)[0], self.out)
+
+
+class _Layer(nn.Cell):
+    def __init__(self, layer: _LayerParameters, heads, rows, capacity, places, steps, caches) -> None:
+        super().__init__(auto_prefix=False)
+        self.rows, self.heads, self.steps, self.capacity, self.places = rows, heads, steps, capacity, places
+        self.depth = layer.attention_out.shape[0] // heads
+        self.qkv, self.attention_out, self.fc1, self.fc2 = layer.qkv, layer.attention_out, layer.fc1, layer.fc2
+        self.norm1_weight, self.norm1_bias = layer.attention_norm
+        self.norm3_weight, self.norm3_bias = layer.final_norm
+        self.keys, self.values = caches[0], caches[1]
+        self.has_cross = places > 0
+        if self.has_cross:
+            self.cross_query, self.cross_out = layer.cross_query, layer.cross_out
+            self.norm2_weight, self.norm2_bias = layer.cross_norm
+            self.cross_keys, self.cross_values = caches[2], caches[3]
+        self.product = ops.MatMul(transpose_b=True)
+        self.scores = ops.BatchMatMul(transpose_b=True)
+        self.weighted = ops.BatchMatMul()
+        self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=1, epsilon=_EPSILON)
+        self.softmax = ops.Softmax(-1)
+        self.split = ops.Split(1, 3)
+        self.write = ops.ScatterUpdate()
+        self.erf = ops.Erf()
+
+    def apart(self, x):
+        """(rows · steps, width) → (rows · heads, steps, depth)"""
+        if self.steps == 1:
+            return x.reshape(self.rows * self.heads, 1, self.depth)
+        x = x.reshape(self.rows, self.steps, self.heads, self.depth).transpose(0, 2, 1, 3)
+        return x.reshape(self.rows * self.heads, self.steps, self.depth)
+
+    def together(self, x):
+        """the way back"""
+        if self.steps > 1:
+            x = x.reshape(self.rows, self.heads, self.steps, self.depth).transpose(0, 2, 1, 3)
+        return x.reshape(self.rows * self.steps, self.heads * self.depth)
+
+    def attend(self, query, keys, values, mask):
+        return self.weighted(self.softmax(self.scores(query, keys) + mask), values)
+
+    def construct(self, x, index, mask, cross_mask):
+        query, key, value = self.split(self.product(self.normalise(x, self.norm1_weight, self.norm1_bias)[0], self.qkv))
+        keys = self.write(self.keys, index, self.apart(key).reshape(-1, self.depth))
+        values = self.write(self.values, index, self.apart(value).reshape(-1, self.depth))
+        keys = keys.reshape(self.rows * self.heads, self.capacity, self.depth)
+        values = values.reshape(self.rows * self.heads, self.capacity, self.depth)
+        heard = self.attend(self.apart(query), keys, values, mask)
+        x = x + self.product(self.together(heard), self.attention_out)
+        if self.has_cross:
+            query = self.product(self.normalise(x, self.norm2_weight, self.norm2_bias)[0], self.cross_query)
+            keys = self.cross_keys.reshape(self.rows * self.heads, self.places, self.depth)
+            values = self.cross_values.reshape(self.rows * self.heads, self.places, self.depth)
+            told = self.attend(self.apart(query), keys, values, cross_mask)
+            x = x + self.product(self.together(told), self.cross_out)
+        inner = self.product(self.normalise(x, self.norm3_weight, self.norm3_bias)[0], self.fc1)
+        inner = 0.5 * inner * (1.0 + self.erf(inner * 0.7071067811865476))  # GELU
+        return x + self.product(inner, self.fc2)
+
+
+def _parameter(name: str, value: np.ndarray) -> Parameter:
+    return Parameter(Tensor(np.ascontiguousarray(value)), name=name, requires_grad=False)
+
+
+def _norm(name: str, value: np.ndarray) -> tuple[Parameter, Parameter]:
+    return _parameter(f"{name}.weight", value[0]), _parameter(f"{name}.bias", value[1])
+
+
+def _overwrite(parameter: Parameter, value: np.ndarray) -> None:
+    """In place: a compiled graph doesn't see what `set_data` puts there instead."""
+    ops.Assign()(parameter, Tensor(value))
