@@ -21,9 +21,10 @@ from llvmlite import binding, ir
 LANES = 16  # outputs in a tile
 HEAD = 64  # dimensions of an attention head; also the outputs of a unit of work
 ROW_GROUPS = (8, 4, 2, 1)  # rows of activations that share one pass over a tile
+_NEAR = 1024  # bytes: and into the innermost cache
 _SPINS = 500  # looks at a counter before a waiting thread gives its turn away
 _YIELD = "musicgen_ui_yield"
-_AHEAD = 4096  # bytes: how far ahead weights are asked of the memory; more than a page, where the hardware stops
+_AHEAD = 8192  # bytes: how far ahead weights are asked of the memory; the hardware stops at each page
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _F32 = ir.FloatType()
@@ -69,9 +70,9 @@ class _Function:
     def store(self, value: ir.Value, address: ir.Value, offset: int = 0) -> None:
         self.builder.store(value, self._pointer(value.type, address, offset), align=1)
 
-    def prefetch(self, address: ir.Value, offset: int) -> None:
+    def prefetch(self, address: ir.Value, offset: int, level: int = 1) -> None:
         pointer = self._pointer(_I8, address, offset)
-        read, keep, data = _I32(0), _I32(3), _I32(1)
+        read, keep, data = _I32(0), _I32(4 - level), _I32(1)
         self.call("llvm.prefetch.p0", ir.VoidType(), pointer, read, keep, data)
 
     def at(self, base: ir.Value, index: ir.Value | int, size: int) -> ir.Value:
@@ -250,12 +251,12 @@ def best_instructions() -> str:
 
 
 def _multiply(module: ir.Module, rows: int, bits: int, dot: Callable) -> None:
-    """out (rows, HEAD) ← activations (rows, blocks·block) × one tile of weights, 16 outputs.
+    """out (rows, HEAD) ← activations (rows, blocks·block) × `tiles` tiles of weights, 16 outputs each, at most HEAD in all.
 
     activations int8, with scales (rows, blocks) float32 and starts (rows, blocks) int32, the sums' first values.
     """
     form = FORMATS[bits]
-    f = _Function(module, f"multiply_{bits}_{rows}", "out weights scales activations activation_scales starts blocks")
+    f = _Function(module, f"multiply_{bits}_{rows}", "out weights scales activations activation_scales starts blocks tiles")
     b = f.builder
     totals = [f.variable(f.floats(0.0)) for _ in range(rows)]
     tile_block = LANES * form.block * bits // 8  # bytes
@@ -263,35 +264,45 @@ def _multiply(module: ir.Module, rows: int, bits: int, dot: Callable) -> None:
     factors = [f.at(f.activation_scales, f.builder.mul(f.blocks, _I64(row)), 4) for row in range(rows)]
     starts = [f.at(f.starts, f.builder.mul(f.blocks, _I64(row)), 4) for row in range(rows)]
 
-    def block(index: ir.Value) -> None:
-        weights = f.at(f.weights, index, tile_block)
-        sums = [f.spread(f.load(_I32, f.at(starts[row], index, 4)), _INTS) for row in range(rows)]
-        inputs = [f.at(values[row], index, form.block) for row in range(rows)]
-        for vector in range(tile_block // 64):
-            f.prefetch(weights, _AHEAD + 64 * vector)
-            packed = f.load(_BYTES, weights, 64 * vector)
-            if bits == 8:
-                unpacked = [packed]
-            else:
-                words = ir.VectorType(_I16, 32)
-                low = ir.Constant(_BYTES, [0x0F] * 64)
-                high = b.bitcast(b.lshr(b.bitcast(packed, words), ir.Constant(words, [4] * 32)), _BYTES)
-                unpacked = [b.and_(packed, low), b.and_(high, low)]
-            for part, four in enumerate(unpacked):
-                offset = 4 * (vector * len(unpacked) + part)
-                for row in range(rows):
-                    sums[row] = dot(f, sums[row], four, f.spread(f.load(_I32, inputs[row], offset), _INTS), bits)
-        halves = f.load(ir.VectorType(_I16, LANES), f.at(f.scales, index, 2 * LANES))
-        scale = b.bitcast(b.shl(b.zext(halves, _INTS), ir.Constant(_INTS, [16] * LANES)), _FLOATS)
-        for row in range(rows):
-            factor = f.spread(f.load(_F32, f.at(factors[row], index, 4)), _FLOATS)
-            product = b.fmul(b.sitofp(sums[row], _FLOATS), factor)
-            b.store(f.fma(product, scale, b.load(totals[row])), totals[row])
+    def tile(number: ir.Value) -> None:
+        first = b.mul(number, f.blocks)
+        for total in totals:
+            b.store(f.floats(0.0), total)
 
-    f.loop(f.blocks, block)
-    for row in range(rows):
-        f.store(b.load(totals[row]), f.out, 4 * HEAD * row)
+        def block(index: ir.Value) -> None:
+            weights = f.at(f.weights, b.add(first, index), tile_block)
+            sums = [f.spread(f.load(_I32, f.at(starts[row], index, 4)), _INTS) for row in range(rows)]
+            inputs = [f.at(values[row], index, form.block) for row in range(rows)]
+            for vector in range(tile_block // 64):
+                f.prefetch(weights, _AHEAD + 64 * vector, level=2)
+                f.prefetch(weights, _NEAR + 64 * vector)
+                packed = f.load(_BYTES, weights, 64 * vector)
+                unpacked = [packed] if bits == 8 else _nibbles(f, packed)
+                for part, four in enumerate(unpacked):
+                    offset = 4 * (vector * len(unpacked) + part)
+                    for row in range(rows):
+                        sums[row] = dot(f, sums[row], four, f.spread(f.load(_I32, inputs[row], offset), _INTS), bits)
+            halves = f.load(ir.VectorType(_I16, LANES), f.at(f.scales, b.add(first, index), 2 * LANES))
+            scale = b.bitcast(b.shl(b.zext(halves, _INTS), ir.Constant(_INTS, [16] * LANES)), _FLOATS)
+            for row in range(rows):
+                factor = f.spread(f.load(_F32, f.at(factors[row], index, 4)), _FLOATS)
+                product = b.fmul(b.sitofp(sums[row], _FLOATS), factor)
+                b.store(f.fma(product, scale, b.load(totals[row])), totals[row])
+
+        f.loop(f.blocks, block)
+        for row in range(rows):
+            f.store(b.load(totals[row]), f.at(f.out, number, 4 * LANES), 4 * HEAD * row)
+
+    f.loop(f.tiles, tile)
     b.ret_void()
+
+
+def _nibbles(f: _Function, packed: ir.Value) -> list[ir.Value]:
+    """The lower and the upper halves of bytes."""
+    words = ir.VectorType(_I16, 32)
+    low = ir.Constant(_BYTES, [0x0F] * 64)
+    high = f.builder.bitcast(f.builder.lshr(f.builder.bitcast(packed, words), ir.Constant(words, [4] * 32)), _BYTES)
+    return [f.builder.and_(packed, low), f.builder.and_(high, low)]
 
 
 def _attend(module: ir.Module) -> None:
@@ -350,6 +361,35 @@ def _attend(module: ir.Module) -> None:
     b.ret_void()
 
 
+def _round(module: ir.Module, block: int) -> None:
+    """values int8, scales float32 and starts int32 ← numbers (blocks · block,): for each block x ≈ scale · value.
+
+    A start is -zero · Σ values, what the sum of a dot product must begin with.
+    """
+    f = _Function(module, f"round_{block}", "numbers values scales starts blocks zero")
+    b = f.builder
+
+    def each(index: ir.Value) -> None:
+        numbers, values = f.at(f.numbers, index, 4 * block), f.at(f.values, index, block)
+        parts = [f.load(_FLOATS, numbers, 4 * i) for i in range(0, block, LANES)]
+        largest = f.floats(1e-30)
+        for part in parts:
+            largest = f.math("maxnum", largest, f.math("fabs", part))
+        highest = f.call(f"llvm.vector.reduce.fmax.v{LANES}f32", _F32, largest)
+        inverse = f.spread(b.fdiv(_F32(127.0), highest), _FLOATS)
+        total = ir.Constant(_INTS, [0] * LANES)
+        for i, part in enumerate(parts):
+            level = b.fptosi(f.math("rint", b.fmul(part, inverse)), _INTS)
+            total = b.add(total, level)
+            f.store(b.trunc(level, ir.VectorType(_I8, LANES)), values, LANES * i)
+        f.store(b.fmul(highest, _F32(1 / 127)), f.at(f.scales, index, 4))
+        start = b.mul(f.call(f"llvm.vector.reduce.add.v{LANES}i32", _I32, total), b.trunc(b.neg(f.zero), _I32))
+        f.store(start, f.at(f.starts, index, 4))
+
+    f.loop(f.blocks, each)
+    b.ret_void()
+
+
 def _gelu(module: ir.Module) -> None:
     """values (16·tiles,) float32 ← x/2 · (1 + erf(x/√2)), erf within 1.5e-7 (Abramowitz & Stegun 7.1.26)."""
     f = _Function(module, "gelu", "values tiles")
@@ -388,7 +428,7 @@ def _wait(module: ir.Module) -> None:
     b.store(b.add(turn, _I64(1)), turns)
     b.cbranch(b.icmp_signed("<", turn, _I64(_SPINS)), spin, give)
     b.position_at_end(spin)
-    f.prefetch(f.at(f.following, turn, 64), 0)
+    f.prefetch(f.at(f.following, turn, 64), 0, level=2)
     if platform.machine().lower() in ("x86_64", "amd64"):
         f.call("llvm.x86.sse2.pause", ir.VoidType())
     else:
@@ -434,6 +474,7 @@ class Kernels:
             for rows in ROW_GROUPS:
                 if rows <= self.instructions.rows:
                     _multiply(module, rows, bits, self.instructions.dot)
+            _round(module, FORMATS[bits].block)
         _attend(module)
         _gelu(module)
         _wait(module)

@@ -176,6 +176,9 @@ _OPERATION = np.dtype(
             "zero",
             "column",  # of `projected` where products go
             "wide",  # 1 where the activations are fc1's
+            "next_weights",  # of the next matrix: address, units, bytes of a unit
+            "next_units",
+            "next_bytes",
         )
     ]
 )
@@ -243,14 +246,14 @@ def _call(typing, address, arguments):
 
 
 @intrinsic
-def _fetch_add(typing, address):
-    """Atomically adds 1 to the int64 at `address`; returns what it was."""
+def _fetch_add(typing, address, amount):
+    """Atomically adds `amount` to the int64 at `address`; returns what it was."""
 
     def generate(context, builder, signature, values):
         pointer = builder.inttoptr(values[0], ir.IntType(64).as_pointer())
-        return builder.atomic_rmw("add", pointer, ir.IntType(64)(1), "acq_rel")
+        return builder.atomic_rmw("add", pointer, values[1], "acq_rel")
 
-    return types.int64(types.int64), generate
+    return types.int64(types.int64, types.int64), generate
 
 
 @numba.njit(nogil=True, cache=True)
@@ -262,28 +265,27 @@ def _take(counters, worker, workers, units):
     for i in range(workers):
         owner = (worker + i) % workers
         first, end = owner * units // workers, (owner + 1) * units // workers
-        unit = first + _fetch_add(counters + 64 * owner)
+        unit = first + _fetch_add(counters + 64 * owner, 1)
         if unit < end:
             return unit
     return -1
 
 
-@numba.njit(nogil=True, cache=True, fastmath=True)
-def _round(floats, count, rounded, first, block, zero):
-    """Rounds floats[:count] to int8 at rounded.values[first:], a scale per `block`."""
-    for b in range(count // block):
-        largest = np.float32(0)
-        for i in range(block):
-            largest = max(largest, abs(floats[b * block + i]))
-        inverse = np.float32(127) / largest if largest > 0 else np.float32(0)
-        total = np.int32(0)
-        values = rounded.values[first + b * block : first + (b + 1) * block]
-        for i in range(block):
-            level = np.int32(np.rint(floats[b * block + i] * inverse))
-            values[i] = level
-            total += level
-        rounded.scales[first // block + b] = largest / np.float32(127)
-        rounded.starts[first // block + b] = -zero * total
+@numba.njit(nogil=True, cache=True)
+def _round(rounding, floats, count, rounded, first, operation):
+    """Rounds floats[:count] to int8 at rounded.values[first:], as the operation's matrix wants it."""
+    block = operation.block
+    _call(
+        rounding[block // 64],
+        (
+            floats.ctypes.data,
+            rounded.values.ctypes.data + first,
+            rounded.scales.ctypes.data + first // block * 4,
+            rounded.starts.ctypes.data + first // block * 4,
+            count // block,
+            operation.zero,
+        ),
+    )
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
@@ -343,7 +345,7 @@ def _attend(attend, cache, layer, row, head, count, query, out, scores):
 
 
 @numba.njit(nogil=True, cache=True)
-def _multiply(worker, unit, operation, rows, kernels, gelu, buffers):
+def _multiply(worker, unit, operation, rows, kernels, gelu, rounding, buffers):
     """`span` tiles of a matrix times all rows of activations, and what is to be done with the products."""
     kind = operation.kind
     inputs, block = operation.inputs, operation.block
@@ -359,27 +361,26 @@ def _multiply(worker, unit, operation, rows, kernels, gelu, buffers):
         while kernels[choice, 0] > rows - row:
             choice += 1
         group = kernels[choice, 0]
-        kernel = kernels[choice, operation.bits // 4]
-        for tile in range(tiles):
-            _call(
-                kernel,
-                (
-                    products.ctypes.data + tile * LANES * 4,
-                    operation.weights + (first + tile) * bytes_,
-                    operation.scales + (first + tile) * blocks * LANES * 2,
-                    source.values.ctypes.data + row * inputs,
-                    source.scales.ctypes.data + row * blocks * 4,
-                    source.starts.ctypes.data + row * blocks * 4,
-                    blocks,
-                ),
-            )
+        _call(
+            kernels[choice, operation.bits // 4],
+            (
+                products.ctypes.data,
+                operation.weights + first * bytes_,
+                operation.scales + first * blocks * LANES * 2,
+                source.values.ctypes.data + row * inputs,
+                source.scales.ctypes.data + row * blocks * 4,
+                source.starts.ctypes.data + row * blocks * 4,
+                blocks,
+                tiles,
+            ),
+        )
         start = first * LANES
         for r in range(group):
             product = products[r]
             if kind == _GELU:
                 _call(gelu, (product.ctypes.data, tiles))
                 end = buffers.wide.values.size // buffers.x.shape[0]
-                _round(product, HEAD, buffers.wide, (row + r) * end + start, block, operation.zero)
+                _round(rounding, product, HEAD, buffers.wide, (row + r) * end + start, operation)
             else:
                 if kind == _PROJECT:
                     target = buffers.projected[row + r, operation.column :]
@@ -411,10 +412,11 @@ def _run(worker, workers, program, counters, shape, kernels, others, norms, plac
     """Takes part in running `program`.
 
     counters (operations, 1 + workers, 8): how many units are done, and how many each worker's stretch has had taken.
-    kernels (groups, 3): rows, the 4-bit and the 8-bit kernel for so many; others: attend, gelu, wait.
+    kernels (groups, 3): rows, the 4-bit and the 8-bit kernel for so many; others: attend, gelu, wait, rounding by 32 and by 64.
     places (rows,): how many positions each row's cross-attention has.
     """
-    attend, gelu, wait = others
+    attend, gelu, wait = others[:3]
+    rounding = others[3:]
     heads = cache.keys.shape[2]
     width = heads * HEAD
     rows, steps, position, first = shape
@@ -431,16 +433,18 @@ def _run(worker, workers, program, counters, shape, kernels, others, norms, plac
         else:
             units = -(-operation.tiles // operation.span)
         counter = counters.ctypes.data + index * counters.strides[0]
+        mine = operation.next_weights + worker * operation.next_units // workers * operation.next_bytes
+        done = 0
         unit = _take(counter + 64, worker, workers, units)
         while unit >= 0:
             if kind == _NORM:
                 _normalise(buffers.x[unit], norms[operation.index], buffers.row[worker])
-                _round(buffers.row[worker], width, buffers.narrow, unit * width, operation.block, operation.zero)
+                _round(rounding, buffers.row[worker], width, buffers.narrow, unit * width, operation)
             elif kind == _LAST_NORM:
                 _normalise(buffers.x[unit * steps + steps - 1], norms[operation.index], buffers.row[worker])
-                _round(buffers.row[worker], width, buffers.narrow, unit * width, operation.block, operation.zero)
+                _round(rounding, buffers.row[worker], width, buffers.narrow, unit * width, operation)
             elif kind == _ROUND:
-                _round(buffers.x[unit], width, buffers.narrow, unit * width, operation.block, operation.zero)
+                _round(rounding, buffers.x[unit], width, buffers.narrow, unit * width, operation)
             elif kind == _ATTEND or kind == _CROSS or kind == _KEEP:
                 row, head = divmod(unit, heads)
                 q, k, v = head * HEAD, width + head * HEAD, 2 * width + head * HEAD
@@ -458,13 +462,14 @@ def _run(worker, workers, program, counters, shape, kernels, others, norms, plac
                     else:
                         _keep(cross, operation.index, first + row, head, position + step, projected[q : q + HEAD], projected[k : k + HEAD])
                     if kind != _KEEP:
-                        _round(out, HEAD, buffers.narrow, r * width + q, operation.block, operation.zero)
+                        _round(rounding, out, HEAD, buffers.narrow, r * width + q, operation)
             else:
-                _multiply(worker, unit, operation, rows if kind == _LOGITS else rows * steps, kernels, gelu, buffers)
-            _fetch_add(counter)
+                _multiply(worker, unit, operation, rows if kind == _LOGITS else rows * steps, kernels, gelu, rounding, buffers)
+            done += 1
             unit = _take(counter + 64, worker, workers, units)
-        following = operation.weights
-        _call(wait, (counter, units, following))
+        if done:
+            _fetch_add(counter, done)
+        _call(wait, (counter, units, mine))
 
 
 class QuantizedDecoder:
@@ -492,7 +497,7 @@ class QuantizedDecoder:
         self._groups = np.array(
             [[rows, *(self._kernels.address[f"multiply_{bits}_{rows}"] for bits in (4, 8))] for rows in self._kernels.groups]
         )
-        self._others = tuple(self._kernels.address[name] for name in ("attend", "gelu", "wait"))
+        self._others = tuple(self._kernels.address[name] for name in ("attend", "gelu", "wait", "round_32", "round_64"))
         self._threads = threads or numba.config.NUMBA_NUM_THREADS
         self._pool = ThreadPoolExecutor(max(1, self._threads - 1), "decoder")
         self._form = FORMATS[bits]
@@ -513,7 +518,7 @@ class QuantizedDecoder:
             "weights": packed.ctypes.data,
             "scales": scales.ctypes.data,
             "tiles": len(packed),
-            "span": 1,
+            "span": HEAD // LANES,
             "inputs": scales.shape[1] * form.block,
             "bits": form.bits,
             "block": form.block,
@@ -522,6 +527,15 @@ class QuantizedDecoder:
 
     def _program(self, operations: list[dict[str, int]]) -> np.ndarray:
         program = np.zeros(len(operations), _OPERATION)
+        following: dict[str, int] = {}
+        for operation in reversed(operations):
+            operation |= following
+            if "weights" in operation:
+                following = {
+                    "next_weights": operation["weights"],
+                    "next_units": operation["tiles"] // operation["span"],
+                    "next_bytes": operation["span"] * LANES * operation["inputs"] * operation["bits"] // 8,
+                }
         for operation, values in zip(program, operations, strict=True):
             for name, value in values.items():
                 operation[name] = value
@@ -550,7 +564,7 @@ class QuantizedDecoder:
                 norm += 1
             operations += [
                 {"kind": _NORM, "index": norm, **rounding},
-                self._matrix(_GELU, f"{i}.fc1", form, span=HEAD // LANES),
+                self._matrix(_GELU, f"{i}.fc1", form),
                 self._matrix(_ADD, f"{i}.fc2", form, wide=1),
             ]
             norm += 1
@@ -558,8 +572,6 @@ class QuantizedDecoder:
             {"kind": _LAST_NORM, "index": norm, "block": last.block, "zero": self._kernels.instructions.zero(8)},
             self._matrix(_LOGITS, "heads", last),
         ]
-        for operation, following in zip(operations[-2::-1], operations[:0:-1], strict=True):
-            operation.setdefault("weights", following.get("weights", 0))
         return self._program(operations)
 
     def _crossing_program(self) -> np.ndarray:
