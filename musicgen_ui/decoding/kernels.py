@@ -2,10 +2,10 @@
 
 numba brings llvmlite, and LLVM knows the dot products of bytes that every processor of today has under another
 name, which no loop in Python or numba is compiled to. A kernel is a C function of 64-bit integers (addresses and
-counts); `quantized.py` calls it from numba by its address. Vectors are written 64 bytes wide, and LLVM cuts them to
+counts); `program.py` calls it from numba by its address. Vectors are written 64 bytes wide, and LLVM cuts them to
 what the processor has.
 
-Packed weights (`quantized.pack`) are tiles of 16 outputs, and a 64-byte vector holds, for each of the 16, four
+Packed weights (`packing.pack`) are tiles of 16 outputs, and a 64-byte vector holds, for each of the 16, four
 consecutive inputs. So a vector times four broadcast activations adds to 16 sums at once, nothing is ever
 summed across a vector, and a tile is one stretch of memory, read once from end to end for all rows of a batch.
 """
@@ -153,7 +153,9 @@ def _pieces(f: _Function, vector: ir.Value, count: int) -> list[ir.Value]:
     size = vector.type.count // count
     undefined = ir.Constant(vector.type, ir.Undefined)
     return [
-        f.builder.shuffle_vector(vector, undefined, ir.Constant(ir.VectorType(_I32, size), list(range(i * size, (i + 1) * size))))
+        f.builder.shuffle_vector(
+            vector, undefined, ir.Constant(ir.VectorType(_I32, size), list(range(i * size, (i + 1) * size)))
+        )
         for i in range(count)
     ]
 
@@ -241,22 +243,24 @@ INSTRUCTIONS = {
 }
 
 
-def best_instructions() -> str:
-    """The first of INSTRUCTIONS that this processor has."""
-    features = binding.get_host_cpu_features()
-    return next(name for name, kind in INSTRUCTIONS.items() if all(features.get(need) for need in kind.features))
+def available_instructions() -> list[str]:
+    """Those of INSTRUCTIONS that this processor has, the fastest first."""
+    host = binding.get_host_cpu_features()
+    return [name for name, kind in INSTRUCTIONS.items() if all(host.get(feature) for feature in kind.features)]
 
 
 # The kernels
 
 
 def _multiply(module: ir.Module, rows: int, bits: int, dot: Callable) -> None:
-    """out (rows, HEAD) ← activations (rows, blocks·block) × `tiles` tiles of weights, 16 outputs each, at most HEAD in all.
+    """out (rows, HEAD) ← activations (rows, blocks·block) × `tiles` tiles of weights, at most HEAD outputs.
 
     activations int8, with scales (rows, blocks) float32 and starts (rows, blocks) int32, the sums' first values.
     """
     form = FORMATS[bits]
-    f = _Function(module, f"multiply_{bits}_{rows}", "out weights scales activations activation_scales starts blocks tiles")
+    f = _Function(
+        module, f"multiply_{bits}_{rows}", "out weights scales activations activation_scales starts blocks tiles"
+    )
     b = f.builder
     totals = [f.variable(f.floats(0.0)) for _ in range(rows)]
     tile_block = LANES * form.block * bits // 8  # bytes
@@ -443,51 +447,57 @@ def _wait(module: ir.Module) -> None:
 
 def _declare_yield() -> None:
     """Lets compiled code give its turn to another thread."""
-    yielding = ctypes.WinDLL("kernel32").SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield
+    yielding = ctypes.CDLL("kernel32").SwitchToThread if sys.platform == "win32" else ctypes.CDLL(None).sched_yield
     address = ctypes.cast(yielding, ctypes.c_void_p).value
     assert address
     binding.add_symbol(_YIELD, address)
 
 
 class Kernels:
-    """The kernels, compiled for this processor with `instructions` (one of INSTRUCTIONS; ValueError if it lacks them).
+    """The kernels, compiled for this processor (half a second).
 
-    `address[name]`: multiply_8_1, …, multiply_4_8, attend, gelu.
+    instructions: one of INSTRUCTIONS, by default the fastest; ValueError if this processor lacks them.
+    `address[name]`: of multiply_8_1, …, multiply_4_8, round_32, round_64, attend, gelu, wait.
     """
 
     def __init__(self, instructions: str | None = None):
-        self.name = instructions or best_instructions()
+        available = available_instructions()
+        self.name = instructions or available[0]
+        if self.name not in available:
+            raise ValueError(f"This processor has no {self.name}, but {', '.join(available)}")
         self.instructions = INSTRUCTIONS[self.name]
-        host = binding.get_host_cpu_features()
-        missing = [feature for feature in self.instructions.features if not host.get(feature)]
-        if missing:
-            raise ValueError(f"This processor has no {', '.join(missing)}")
-        self.assembly, self._engine, names = self._compile()
-        self.address = {name: self._engine.get_function_address(name) for name in names}
         self.groups = [rows for rows in ROW_GROUPS if rows <= self.instructions.rows]
-
-    def _compile(self) -> tuple[str, binding.ExecutionEngine, list[str]]:
-        binding.initialize_native_target()
-        binding.initialize_native_asmprinter()
-        module = ir.Module()
-        for bits in FORMATS:
-            for rows in ROW_GROUPS:
-                if rows <= self.instructions.rows:
-                    _multiply(module, rows, bits, self.instructions.dot)
-            _round(module, FORMATS[bits].block)
-        _attend(module)
-        _gelu(module)
-        _wait(module)
-        _declare_yield()
+        module = build(self.instructions)
         names = [function.name for function in module.functions if not function.is_declaration]
-        machine = binding.Target.from_default_triple().create_target_machine(
-            cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3, jit=True
-        )
-        parsed = binding.parse_assembly(str(module))
-        parsed.verify()
-        passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=2))
-        passes.getModulePassManager().run(parsed, passes)
-        assembly = "" # machine.emit_assembly(parsed)
-        engine = binding.create_mcjit_compiler(parsed, machine)
-        engine.finalize_object()
-        return assembly, engine, names
+        self._engine = _compiled(str(module))
+        self.address = {name: self._engine.get_function_address(name) for name in names}
+
+
+def build(instructions: Instructions) -> ir.Module:
+    """All kernels, as LLVM code."""
+    module = ir.Module()
+    for bits, form in FORMATS.items():
+        for rows in ROW_GROUPS:
+            if rows <= instructions.rows:
+                _multiply(module, rows, bits, instructions.dot)
+        _round(module, form.block)
+    _attend(module)
+    _gelu(module)
+    _wait(module)
+    return module
+
+
+def _compiled(code: str) -> binding.ExecutionEngine:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    _declare_yield()
+    module = binding.parse_assembly(code)
+    module.verify()
+    machine = binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3, jit=True
+    )
+    passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=2))
+    passes.getModulePassManager().run(module, passes)
+    engine = binding.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    return engine
