@@ -243,9 +243,20 @@ INSTRUCTIONS = {
 }
 
 
+def _host_features() -> dict[str, bool]:
+    """The processor's features, by LLVM's names; none where LLVM can't tell."""
+    try:
+        features = dict(binding.get_host_cpu_features())
+    except RuntimeError:
+        features = {}
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        features["dotprod"] = True  # every Apple processor that runs macOS
+    return features
+
+
 def available_instructions() -> list[str]:
     """Those of INSTRUCTIONS that this processor has, the fastest first."""
-    host = binding.get_host_cpu_features()
+    host = _host_features()
     return [name for name, kind in INSTRUCTIONS.items() if all(host.get(feature) for feature in kind.features)]
 
 
@@ -493,9 +504,9 @@ def _compiled(code: str) -> binding.ExecutionEngine:
     _declare_yield()
     module = binding.parse_assembly(code)
     module.verify()
-    machine = binding.Target.from_default_triple().create_target_machine(
-        cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3, jit=True
-    )
+    features = ",".join(("+" if has else "-") + name for name, has in _host_features().items())
+    target = binding.Target.from_default_triple()
+    machine = target.create_target_machine(cpu=binding.get_host_cpu_name(), features=features, opt=3, jit=True)
     passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=2))
     passes.getModulePassManager().run(module, passes)
     engine = binding.create_mcjit_compiler(module, machine)
