@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     from musicgen_ui.pipeline import Pipeline
 
     pipeline = Pipeline()
-    pipeline.load(model, folder)
+    pipeline.load(model, folder, request.engine)
     load_seconds = time.perf_counter() - started
     takes = pipeline.run(request, progress, stop.is_set)
     started = time.perf_counter()

@@ -40,12 +40,17 @@ _generators: ContextVar[Sequence[np.random.Generator] | None] = ContextVar("gene
 @functools.cache
 def apply() -> None:
     """Applies every cure that is not the matter of one model: once in a process, before a model is made."""
-    if mindspore.get_context("device_target") == "CPU":
+    if on_cpu():
         launch_synchronously()
         multiply_by_matmul_in_linear_layers()
         take_logarithms_with_numpy()
     promote_booleans_in_products()
     sample_with_numpy()
+
+
+def on_cpu() -> bool:
+    """Whether MindSpore runs on the processor, where most of these faults are."""
+    return mindspore.get_context("device_target") == "CPU"
 
 
 def launch_synchronously() -> None:

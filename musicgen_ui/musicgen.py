@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from musicgen_ui import cures  # noqa: F401  (MindNLP first: it stands in for torch when transformers is imported)
+from musicgen_ui import cures  # MindNLP first: it stands in for torch when transformers is imported
 
 # isort: split
 from transformers import AutoTokenizer, EncodecFeatureExtractor, GenerationConfig
@@ -25,9 +25,12 @@ from musicgen_ui.audio import resampled, with_channels
 from musicgen_ui.chroma import chroma_features
 from musicgen_ui.decoding.codec import StreamingCodec, encode, load_codec
 from musicgen_ui.decoding.conditioning import MAX_TEXT_TOKENS, Conditioner
-from musicgen_ui.decoding.graph import GraphDecoder
+from musicgen_ui.decoding.graph import GraphDecoder, read_speed
+from musicgen_ui.decoding.packing import can_quantize
+from musicgen_ui.decoding.quantized import QuantizedDecoder
 from musicgen_ui.decoding.reference import Reference
 from musicgen_ui.decoding.sounds import Heard, Sounds, unheard
+from musicgen_ui.decoding.store import quantized_weights
 from musicgen_ui.decoding.tokens import AfterStep, Decoder, DelayPattern, Embeddings, generate_tokens, undelayed
 from musicgen_ui.decoding.weights import Tensors, decoder_weights
 from musicgen_ui.errors import InputError
@@ -38,6 +41,8 @@ from musicgen_ui.take import Take
 Progress = Callable[[str, int, int], None]
 """called as (stage, done, total): "tokens" at every decoding step, "codec" when the last of the sound is decoded"""
 Stopped = Callable[[], bool]
+
+_KEEPS_UP = 0.6  # share of real time that the graph engine's reading of weights may take: the rest is attention, codec
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
@@ -75,6 +80,7 @@ class MusicGen:
             self._weights = decoder_weights(self._tensors, self._config["decoder"])
             self._codec = load_codec(self._tensors, self._config["audio_encoder"])
             self._streaming = StreamingCodec(self._codec)
+            del self._codec.decoder  # the streams have its weights
             if (folder / "generation_config.json").is_file():
                 file = "generation_config.json"
                 config = GenerationConfig.from_pretrained(folder).to_diff_dict()
@@ -88,14 +94,32 @@ class MusicGen:
     def reference(self) -> Reference:
         """The whole checkpoint as MindNLP runs it, loaded when it is first asked for."""
         if self._reference is None:
-            self._reference = Reference(self._folder, self.info.melody, self._conditioner, self._codec)
+            self._reference = Reference(self._folder, self.info.melody, self._conditioner)
         return self._reference
+
+    def prepare(self, engine: str = "auto") -> None:
+        """Makes `engine` ready, as the first call would otherwise. InputError where this checkpoint can't have it."""
+        engine = self.engine_for(engine)
+        if engine == "mindnlp":
+            self.reference  # noqa: B018  (loads it)
+        else:
+            self._decoder(engine)
+        self._tensors.release()
 
     def _decoder(self, engine: str) -> Decoder:
         """The engine's decoder on this checkpoint's weights, made when it is first asked for."""
         if engine not in self._decoders:
             self._decoders.clear()  # one at a time: each has weights of its own
-            self._decoders[engine] = GraphDecoder(self._weights)
+            if engine == "graph":
+                self._decoders[engine] = GraphDecoder(self._weights)
+            else:
+                bits = {"int8": 8, "int4": 4}[engine]
+                try:
+                    self._decoders[engine] = QuantizedDecoder(
+                        quantized_weights(self._weights, self._tensors, bits), bits
+                    )
+                except ValueError as fault:
+                    raise InputError("error.engine_model", engine=engine, model=self.info.name) from fault
         return self._decoders[engine]
 
     @property
@@ -295,8 +319,18 @@ class MusicGen:
         ]
 
     def engine_for(self, engine: str) -> str:
-        """The engine that `auto` stands for on this machine; any other is itself."""
-        return "graph" if engine == "auto" else engine
+        """The engine that `auto` stands for on this machine; any other is itself.
+
+        The exact one, `graph`, wherever it keeps up with the music, else `int8`; MindNLP's own on an accelerator.
+        """
+        if engine != "auto":
+            return engine
+        if not cures.on_cpu():
+            return "mindnlp"
+        seconds = self._weights.step_bytes / read_speed()
+        if seconds * self.frame_rate <= _KEEPS_UP or not can_quantize(self._weights):
+            return "graph"
+        return "int8"
 
     def _generate_tokens(
         self,

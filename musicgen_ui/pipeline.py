@@ -24,11 +24,15 @@ class Pipeline:
     def __contains__(self, name: str) -> bool:
         return name in self._models
 
-    def load(self, name: str, folder: Path) -> MusicGen:
-        """The checkpoint `name`, loaded from `folder` if it isn't yet. InputError where that is broken."""
+    def load(self, name: str, folder: Path, engine: str = "auto") -> MusicGen:
+        """The checkpoint `name`, loaded from `folder` if it isn't yet, and ready for `engine`.
+
+        InputError where the checkpoint is broken or can't be run by this engine.
+        """
         with self._lock:
             if name not in self._models:
                 self._models[name] = MusicGen(name, folder)
+            self._models[name].prepare(engine)
             return self._models[name]
 
     def unload(self, name: str) -> None:

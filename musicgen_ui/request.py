@@ -12,7 +12,7 @@ from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 
 MODES = ("unconditional", "text", "continue", "melody")
-ENGINES = ("auto", "mindnlp", "graph")
+ENGINES = ("auto", "mindnlp", "graph", "int8", "int4")
 MAX_SEED = 2**32 - 1
 
 

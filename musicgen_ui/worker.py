@@ -130,7 +130,7 @@ class _Worker:
                 from musicgen_ui.memory import check_room_for
 
                 check_room_for(message.folder, request.model)
-                self._tell(job, Loaded(self.pipeline.load(request.model, message.folder).info))
+                self._tell(job, Loaded(self.pipeline.load(request.model, message.folder, request.engine).info))
             takes = self.pipeline.run(request, _Reporter(self, job), lambda: job in self.stopped)
             self._tell(job, Finished(tuple(takes)))
         except _Abandoned:

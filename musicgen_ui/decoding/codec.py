@@ -98,12 +98,13 @@ class _Convolution:
     """Stride 1, "same" size, reflected edges."""
 
     def __init__(self, layer) -> None:
-        weight = layer.conv.weight  # (out, in, kernel), weight norm applied
+        weight = layer.conv.weight.numpy()  # (out, in, kernel), weight norm applied
         self.kernel = weight.shape[2]
-        self.weight = weight.permute(0, 2, 1).reshape(weight.shape[0], -1)
         self.narrow = weight.shape[0] == 1
         if self.narrow:  # one channel out: a product for all taps, then their sum, instead of a wide input
-            self.taps = weight[0].permute(1, 0)
+            self.taps = torch.tensor(np.ascontiguousarray(weight[0].T))
+        else:
+            self.weight = torch.tensor(weight.transpose(0, 2, 1).reshape(weight.shape[0], -1))
         self.bias = layer.conv.bias
         self.dilation = layer.conv.dilation[0]
 
@@ -162,10 +163,17 @@ class _LSTM:
         self._layers = [
             (
                 lstm.w_ih_list[i].shape[1],
-                torch.cat([w.reshape(-1, 1, 1) for w in (lstm.w_ih_list[i], lstm.w_hh_list[i], bias)], 0),
+                torch.tensor(
+                    np.concatenate(
+                        [
+                            lstm.w_ih_list[i].numpy().ravel(),
+                            lstm.w_hh_list[i].numpy().ravel(),
+                            lstm.b_ih_list[i].numpy() + lstm.b_hh_list[i].numpy(),
+                        ]
+                    )[:, None, None]
+                ),
             )
             for i in range(lstm.num_layers)
-            for bias in (lstm.b_ih_list[i] + lstm.b_hh_list[i],)
         ]
         self._width = lstm.w_hh_list[0].shape[1]
 
@@ -185,14 +193,14 @@ class _Upsampling:
     """ELU, then a transposed convolution whose kernel is twice its stride: every input reaches two blocks of output."""
 
     def __init__(self, layer) -> None:
-        weight = layer.conv.weight  # (in, out, 2 · stride)
+        weight = layer.conv.weight.numpy()  # (in, out, 2 · stride)
         self.width, self.channels, kernel = weight.shape
         self.stride = kernel // 2
         if layer.conv.stride[0] != self.stride:
             raise ValueError("Expected kernels of twice the stride")
         early, late = weight[:, :, : self.stride], weight[:, :, self.stride :]
-        both = torch.cat([late, early], 0)  # the block between two inputs: the first one's late half, the other's early
-        self.weight = both.permute(2, 1, 0).reshape(self.stride * self.channels, -1)
+        both = np.concatenate([late, early])  # for the block between two inputs: one's late half, the other's early
+        self.weight = torch.tensor(both.transpose(2, 1, 0).reshape(self.stride * self.channels, -1))
         self.bias = layer.conv.bias.repeat(self.stride)
 
     def stream(self):

@@ -21,12 +21,13 @@ from musicgen_ui.request import Settings
 
 
 class Reference:
-    """A whole checkpoint as MindNLP runs it; text encoder and codec are those that the other engines use too."""
+    """A whole checkpoint as MindNLP runs it; the text encoder is the one that the other engines use too."""
 
-    def __init__(self, folder: Path, melody: bool, conditioner: Conditioner, codec) -> None:
+    def __init__(self, folder: Path, melody: bool, conditioner: Conditioner) -> None:
         model_class = cures.MelodyModel if melody else MusicgenForConditionalGeneration
         self.model = model_class.from_pretrained(folder, use_safetensors=True, local_files_only=True).eval()
-        self.model.text_encoder, self.model.audio_encoder = conditioner.text_encoder, codec
+        self.model.text_encoder = conditioner.text_encoder
+        cures.point_lstms_at_their_weights(self.model)
         self._melody, self.tokenizer = melody, conditioner.tokenizer
 
     def generate_tokens(

@@ -1,9 +1,9 @@
 """A checkpoint's tensors, memory-mapped, and the decoder's in the order in which an engine wants them."""
 
 import json
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import ml_dtypes
@@ -11,7 +11,8 @@ import numpy as np
 
 _DTYPES = {
     "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16,
-    "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8, "U8": np.uint8, "BOOL": np.bool_,
+    "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
+    "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
 }  # fmt: skip
 
 
@@ -28,9 +29,12 @@ class Tensors(Mapping[str, np.ndarray]):
             files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         else:
             files = ["model.safetensors"]
+        self.files = [folder / file for file in files]
+        self._maps: list[mmap.mmap] = []
         self._views: dict[str, np.ndarray] = {}
-        for file in files:
-            self._views.update(_mapped(folder / file))
+        for file in self.files:
+            self._maps.append(_map(file))
+            self._views.update(_views(self._maps[-1], file.name))
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._views[name]
@@ -41,24 +45,40 @@ class Tensors(Mapping[str, np.ndarray]):
     def __len__(self) -> int:
         return len(self._views)
 
+    def release(self) -> None:
+        """Gives back the memory of what was read, as far as the system can: it comes again when it is used again."""
+        for file in self._maps:
+            if hasattr(mmap, "MADV_DONTNEED"):
+                file.madvise(mmap.MADV_DONTNEED)
+
     def float32(self, name: str) -> np.ndarray:
         """The tensor as float32; a copy only where it is stored otherwise."""
         return np.asarray(self[name], np.float32)
 
 
-def _mapped(path: Path) -> dict[str, np.ndarray]:
-    """Views of a safetensors file's tensors: eight bytes of header length, a JSON header, the data."""
-    data = np.memmap(path, np.uint8, "r")
-    start = 8 + int(data[:8].view("<u8")[0])
+def mapped(path: Path) -> dict[str, np.ndarray]:
+    """Read-only views of a safetensors file's tensors. Errors as those of `Tensors`."""
+    return _views(_map(path), path.name)
+
+
+def _map(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _views(file: mmap.mmap, name: str) -> dict[str, np.ndarray]:
+    """Eight bytes of header length, a JSON header, the data."""
+    data = np.frombuffer(file, np.uint8)
+    start = 8 + int(data[:8].view("<u8")[0]) if data.size >= 8 else data.size + 1
     if start > data.size:  # a pointer of Git LFS, say
-        raise ValueError(f"{path.name} has no safetensors header")
+        raise ValueError(f"{name} has no safetensors header")
     views = {}
-    for name, entry in json.loads(bytes(data[8:start])).items():
-        if name != "__metadata__":
+    for tensor, entry in json.loads(bytes(data[8:start])).items():
+        if tensor != "__metadata__":
             begin, end = (start + offset for offset in entry["data_offsets"])
             if end > data.size:
-                raise ValueError(f"{path.name} is cut off")
-            views[name] = data[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+                raise ValueError(f"{name} is cut off")
+            views[tensor] = data[begin:end].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
     return views
 
 
@@ -114,9 +134,12 @@ class DecoderWeights:
     attention_heads: int
     codebooks: int
 
-    @cached_property
-    def width(self) -> int:
-        return self.heads.shape[1]
+    @property
+    def step_bytes(self) -> int:
+        """What a step reads in float32: every weight once, but the cross-attention's keys' and values'."""
+        layer = self.layers[0]
+        read = (layer.qkv, layer.attention_out, layer.cross_query, layer.cross_out, layer.fc1, layer.fc2)
+        return len(self.layers) * sum(m.nbytes for m in read if m is not None) + self.heads.nbytes
 
 
 def decoder_weights(tensors: Tensors, config: Mapping) -> DecoderWeights:

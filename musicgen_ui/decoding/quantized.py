@@ -1,0 +1,233 @@
+"""MusicGen's decoder with weights of 8 or 4 bits, for processors.
+
+Decoding reads every weight for every token, so it is as fast as the memory, and faster with smaller weights. They are
+rounded block by block, with a scale each (`packing.py`). Activations are rounded to 8 bits as they come, multiplied as
+bytes and summed as integers (`kernels.py`); keys and values are kept in 8 bits, a scale per head and position. All
+else is float32.
+
+The decoder is that of Copet et al. 2023, "Simple and Controllable Music Generation", pre-norm and without biases:
+x += out(attend(LN x)); x += cross_out(cross(LN x)); x += fc2(gelu(fc1(LN x))); at last LN and a head per codebook.
+"""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from musicgen_ui.decoding.kernels import FORMATS, HEAD, LANES, Kernels, WeightFormat
+from musicgen_ui.decoding.packing import quantize
+from musicgen_ui.decoding.program import (
+    ADD,
+    ATTEND,
+    CROSS,
+    GELU,
+    KEEP,
+    LAST_NORM,
+    LOGITS,
+    NORM,
+    OPERATION,
+    PROJECT,
+    ROUND,
+    Buffers,
+    Shape,
+    empty_cache,
+    empty_rounded,
+    run,
+)
+from musicgen_ui.decoding.weights import DecoderWeights
+
+_CHUNK = 256  # rows of activations that are fed at once
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class QuantizedDecoder:
+    """A decoder that is fed embeddings and gives logits; it keeps the sequences' keys and values.
+
+    weights: float32, or the arrays of `quantize`, which may be memory-mapped.
+    instructions: one of `kernels.INSTRUCTIONS`; by default the best that this processor has.
+    """
+
+    def __init__(
+        self,
+        weights: DecoderWeights | Mapping[str, np.ndarray],
+        bits: int,
+        threads: int | None = None,
+        instructions: str | None = None,
+    ):
+        self._arrays = quantize(weights, bits) if isinstance(weights, DecoderWeights) else weights
+        self._layers, self._heads, self.codebooks, self.vocabulary, stored = (int(n) for n in self._arrays["shape"])
+        if stored != bits:
+            raise ValueError(f"Expected weights of {bits} bits, got {stored}")
+        self._width = self._heads * HEAD
+        self._crossed = "0.cross_query" in self._arrays
+        self._norms = np.array(self._arrays["norms"])
+        self._kernels = Kernels(instructions)
+        self._groups = np.array(
+            [
+                [rows, *(self._kernels.address[f"multiply_{bits}_{rows}"] for bits in (4, 8))]
+                for rows in self._kernels.groups
+            ]
+        )
+        self._others = tuple(self._kernels.address[name] for name in ("attend", "gelu", "wait", "round_32", "round_64"))
+        self._threads = threads or _processors()
+        self._pool = ThreadPoolExecutor(max(1, self._threads - 1), "decoder")
+        self._form = FORMATS[bits]
+        self._decoding = self._decoding_program()
+        self._crossing = self._crossing_program()
+        self._ffn = self._arrays["0.fc1"].shape[0] * LANES
+        self.position = self._rows = 0
+
+    # Programs
+
+    def _matrix(self, kind: int, name: str, form: WeightFormat, **others: int) -> dict[str, int]:
+        packed, scales = self._arrays[name], self._arrays[f"{name}.scales"]
+        for array in (packed, scales):
+            if not array.flags.c_contiguous or array.ctypes.data % 4:
+                raise ValueError(f"{name} is not one aligned stretch of memory")
+        return {
+            "kind": kind,
+            "weights": packed.ctypes.data,
+            "scales": scales.ctypes.data,
+            "tiles": len(packed),
+            "span": HEAD // LANES,
+            "inputs": scales.shape[1] * form.block,
+            "bits": form.bits,
+            "block": form.block,
+            "zero": self._kernels.instructions.zero(form.bits),
+        } | others
+
+    def _program(self, operations: list[dict[str, int]]) -> np.ndarray:
+        program = np.zeros(len(operations), OPERATION)
+        following: dict[str, int] = {}
+        for operation in reversed(operations):
+            operation |= following
+            if "weights" in operation:
+                following = {
+                    "next_weights": operation["weights"],
+                    "next_units": operation["tiles"] // operation["span"],
+                    "next_bytes": operation["span"] * LANES * operation["inputs"] * operation["bits"] // 8,
+                }
+        for operation, values in zip(program, operations, strict=True):
+            for name, value in values.items():
+                operation[name] = value
+        return program
+
+    def _decoding_program(self) -> np.ndarray:
+        form, last = self._form, FORMATS[8]
+        rounding = {"block": form.block, "zero": self._kernels.instructions.zero(form.bits)}
+        operations: list[dict[str, int]] = []
+        norm = 0
+        for i in range(self._layers):
+            operations += [
+                {"kind": NORM, "index": norm, **rounding},
+                self._matrix(PROJECT, f"{i}.qkv", form),
+                {"kind": ATTEND, "index": i, **rounding},
+                self._matrix(ADD, f"{i}.attention_out", form),
+            ]
+            norm += 1
+            if self._crossed:
+                operations += [
+                    {"kind": NORM, "index": norm, **rounding},
+                    self._matrix(PROJECT, f"{i}.cross_query", form),
+                    {"kind": CROSS, "index": i, **rounding},
+                    self._matrix(ADD, f"{i}.cross_out", form),
+                ]
+                norm += 1
+            operations += [
+                {"kind": NORM, "index": norm, **rounding},
+                self._matrix(GELU, f"{i}.fc1", form),
+                self._matrix(ADD, f"{i}.fc2", form, wide=1),
+            ]
+            norm += 1
+        operations += [
+            {"kind": LAST_NORM, "index": norm, "block": last.block, "zero": self._kernels.instructions.zero(8)},
+            self._matrix(LOGITS, "heads", last),
+        ]
+        return self._program(operations)
+
+    def _crossing_program(self) -> np.ndarray:
+        form = FORMATS[8]
+        zero = self._kernels.instructions.zero(8)
+        operations: list[dict[str, int]] = [{"kind": ROUND, "block": form.block, "zero": zero}]
+        for i in range(self._layers if self._crossed else 0):
+            operations += [
+                self._matrix(PROJECT, f"{i}.cross_key", form),
+                self._matrix(PROJECT, f"{i}.cross_value", form, column=self._width),
+                {"kind": KEEP, "index": i},
+            ]
+        return self._program(operations)
+
+    def _execute(self, program: np.ndarray, shape: Shape) -> None:
+        counters = self._counters[: len(program)]
+        counters[:] = 0
+        parts = (
+            *(self._threads, program, counters, shape, self._groups, self._others, self._norms),
+            *(self._places, self._cache, self._cross, self._buffers),
+        )
+        helpers = [self._pool.submit(run, worker, *parts) for worker in range(1, self._threads)]
+        run(0, *parts)
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
+
+    # Decoding
+
+    def begin(self, rows: int, capacity: int, states: np.ndarray | None = None, mask: np.ndarray | None = None) -> None:
+        """Starts `rows` new sequences of at most `capacity` steps.
+
+        states (rows, places, width) float32 are what cross-attention attends to, where mask (rows, places) is true;
+        a row that is masked out altogether gets zeros from it.
+        """
+        if self._crossed != (states is not None):
+            raise ValueError("Expected states for cross-attention" if self._crossed else "Expected no states")
+        self._rows, self._capacity, self.position = rows, capacity, 0
+        self._chunk = max(1, _CHUNK // rows)  # steps
+        activations, width, threads = max(_CHUNK, rows), self._width, self._threads
+        self._buffers = Buffers(
+            x=np.zeros((activations, width), np.float32),
+            projected=np.zeros((activations, 3 * width), np.float32),
+            narrow=empty_rounded(activations, width),
+            wide=empty_rounded(activations, self._ffn),
+            logits=np.zeros((rows, self.codebooks * self.vocabulary), np.float32),
+            outputs=np.zeros((threads, 8, HEAD), np.float32),
+            row=np.zeros((threads, width), np.float32),
+            scores=np.zeros((threads, max(capacity, 0 if states is None else states.shape[1]) + LANES), np.float32),
+        )
+        self._counters = np.zeros((12 * self._layers + 2, 1 + threads, 8), np.int64)
+        self._cache = empty_cache(self._layers, rows, self._heads, capacity)
+        self._places = np.zeros(rows, np.int64)
+        self._cross = empty_cache(self._layers, rows, self._heads, 0 if states is None else states.shape[1])
+        if states is None:
+            return
+        if states.shape[0] != rows or states.shape[2] != width:
+            raise ValueError(f"Expected states ({rows}, places, {width}), got {states.shape}")
+        for row in range(rows):
+            heard = states[row] if mask is None else states[row][mask[row].astype(bool)]
+            self._places[row] = len(heard)
+            for first in range(0, len(heard), _CHUNK):
+                part = heard[first : first + _CHUNK]
+                self._buffers.x[: len(part)] = part
+                self._execute(self._crossing, Shape(1, len(part), first, row))
+
+    def feed(self, inputs: np.ndarray) -> np.ndarray:
+        """Appends inputs (rows, steps, width) to the sequences.
+
+        Logits (rows, codebooks, vocabulary) float32 of the last step. ValueError beyond the capacity.
+        """
+        rows, steps, width = inputs.shape
+        if rows != self._rows or width != self._width:
+            raise ValueError(f"Expected inputs ({self._rows}, steps, {self._width}), got {inputs.shape}")
+        if self.position + steps > self._capacity:
+            raise ValueError(f"Expected at most {self._capacity} steps, got {self.position + steps}")
+        for first in range(0, steps, self._chunk):
+            part = inputs[:, first : first + self._chunk]
+            count = part.shape[1]
+            self._buffers.x[: rows * count] = part.reshape(rows * count, width)
+            self._execute(self._decoding, Shape(rows, count, self.position, 0))
+            self.position += count
+        return self._buffers.logits.reshape(rows, self.codebooks, self.vocabulary).copy()

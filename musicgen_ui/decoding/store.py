@@ -1,0 +1,57 @@
+"""Quantised weights on disk, beside the hub's cache, so that they are made once for a checkpoint."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from huggingface_hub import constants
+from safetensors.numpy import save_file
+
+from musicgen_ui.decoding.packing import quantize
+from musicgen_ui.decoding.weights import DecoderWeights, Tensors, mapped
+
+FORMAT = 1
+"""of the arrays, as `packing.quantize` makes them: to be counted up when that changes"""
+_WORTH_KEEPING = 50_000_000  # bytes: smaller weights are quantised faster than they are looked up
+log = logging.getLogger(__name__)
+
+
+def kept_folder() -> Path:
+    """Where quantised weights are kept; HF_HOME moves it with the hub's cache."""
+    return Path(constants.HF_HOME) / "musicgen-ui"
+
+
+def quantized_weights(weights: DecoderWeights, tensors: Tensors, bits: int) -> Mapping[str, np.ndarray]:
+    """The decoder in `bits` (8 or 4), as `packing.quantize` gives it: kept from before, mapped, or made and kept.
+
+    Raises ValueError for a decoder that can't be quantised.
+    """
+    path = kept_folder() / f"{_mark(tensors)}-int{bits}-{FORMAT}.safetensors"
+    with contextlib.suppress(OSError, ValueError, KeyError):  # not there, or cut off
+        return mapped(path)
+    arrays = quantize(weights, bits)
+    if sum(array.nbytes for array in arrays.values()) < _WORTH_KEEPING:
+        return arrays
+    partial = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(arrays, partial)
+        os.replace(partial, path)
+        return mapped(path)
+    except OSError as fault:  # a full or read-only disk: the next start takes a little longer
+        log.warning("quantised weights can't be kept: %s", fault)
+        return arrays
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _mark(tensors: Tensors) -> str:
+    """What tells checkpoints apart: their files' real paths, sizes and times."""
+    stats = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in tensors.files]
+    return hashlib.sha256(repr(stats).encode()).hexdigest()[:24]

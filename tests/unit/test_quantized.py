@@ -1,0 +1,201 @@
+"""The quantised decoder against the same decoder in plain numpy float32, on small random shapes."""
+
+import numpy as np
+import pytest
+from scipy.special import erf
+
+from musicgen_ui.decoding.kernels import INSTRUCTIONS, available_instructions
+from musicgen_ui.decoding.packing import pack, quantize, unpack
+from musicgen_ui.decoding.quantized import QuantizedDecoder
+from musicgen_ui.decoding.weights import DecoderWeights, LayerWeights
+
+HEADS, WIDTH, FFN, CODEBOOKS, VOCABULARY, CAPACITY = 5, 320, 830, 4, 100, 64  # ffn and vocabulary fill no block
+LARGEST_ERROR = {8: 0.02, 4: 0.18}  # of logits, relative L2
+
+
+def weights(layers: int = 2, crossed: bool = True, seed: int = 0) -> DecoderWeights:
+    """Random, scaled so that each block adds about as much as it gets."""
+    random = np.random.default_rng(seed)
+
+    def matrix(outputs, inputs):
+        return (random.standard_normal((outputs, inputs)) / np.sqrt(inputs)).astype(np.float32)
+
+    def norm():
+        return np.stack([1 + 0.1 * random.standard_normal(WIDTH), 0.1 * random.standard_normal(WIDTH)]).astype(
+            np.float32
+        )
+
+    def layer():
+        cross = [matrix(WIDTH, WIDTH) if crossed else None for _ in range(4)]
+        return LayerWeights(
+            *(matrix(3 * WIDTH, WIDTH), matrix(WIDTH, WIDTH), *cross, matrix(FFN, WIDTH), matrix(WIDTH, FFN)),
+            *(norm(), norm() if crossed else None, norm()),
+        )
+
+    return DecoderWeights(
+        [layer() for _ in range(layers)], norm(), matrix(CODEBOOKS * VOCABULARY, WIDTH), HEADS, CODEBOOKS
+    )
+
+
+def layer_norm(x, norm):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * norm[0] + norm[1]
+
+
+def attention(query, key, value, seen):
+    """(rows, steps, width) each; seen: (rows or 1, 1, steps or 1, positions)"""
+
+    def split(x):
+        return x.reshape(*x.shape[:2], HEADS, -1).transpose(0, 2, 1, 3)
+
+    scores = np.where(seen, split(query) @ split(key).transpose(0, 1, 3, 2) / 8, -np.inf)
+    powers = np.exp(scores - np.maximum(scores.max(-1, keepdims=True), -1e9))
+    shares = powers / np.maximum(powers.sum(-1, keepdims=True), 1e-30)
+    return (shares @ split(value)).transpose(0, 2, 1, 3).reshape(query.shape)
+
+
+def reference(decoder: DecoderWeights, x, states=None, mask=None):
+    """Logits (rows, steps, codebooks, vocabulary)"""
+    causal = np.tril(np.ones((x.shape[1],) * 2, bool))[None, None]
+    for layer in decoder.layers:
+        query, key, value = np.split(layer_norm(x, layer.attention_norm) @ layer.qkv.T, 3, axis=-1)
+        x = x + attention(query, key, value, causal) @ layer.attention_out.T
+        if layer.cross_query is not None:
+            query = layer_norm(x, layer.cross_norm) @ layer.cross_query.T
+            key, value = states @ layer.cross_key.T, states @ layer.cross_value.T
+            x = x + attention(query, key, value, mask[:, None, None]) @ layer.cross_out.T
+        hidden = layer_norm(x, layer.final_norm) @ layer.fc1.T
+        x = x + (hidden / 2 * (1 + erf(hidden / np.sqrt(2)))) @ layer.fc2.T
+    return (layer_norm(x, decoder.norm) @ decoder.heads.T).reshape(*x.shape[:2], CODEBOOKS, VOCABULARY)
+
+
+def error(logits, expected):
+    return np.linalg.norm(logits - expected) / np.linalg.norm(expected)
+
+
+@pytest.fixture(scope="module")
+def float32():
+    return weights()
+
+
+@pytest.fixture(scope="module")
+def stored(float32):
+    return {bits: quantize(float32, bits) for bits in (8, 4)}
+
+
+@pytest.fixture(scope="module")
+def song():
+    """Inputs (rows, steps, width), states and a mask: one row hears all, one a part, one nothing."""
+    random = np.random.default_rng(1)
+    inputs = random.standard_normal((3, 40, WIDTH)).astype(np.float32)
+    states = random.standard_normal((3, 7, WIDTH)).astype(np.float32)
+    mask = np.arange(7) < np.array([7, 4, 0])[:, None]
+    return inputs, states * mask[..., None], mask
+
+
+def fed(decoder, inputs, states=None, mask=None, steps=1):
+    """Logits after every `steps` steps"""
+    decoder.begin(len(inputs), CAPACITY, states, mask)
+    return np.stack([decoder.feed(inputs[:, i : i + steps]) for i in range(0, inputs.shape[1], steps)], axis=1)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_logits_are_those_of_float32_with_any_instructions(instructions, bits, float32, stored, song):
+    if instructions not in available_instructions():
+        pytest.skip(f"this processor has no {instructions}")
+    logits = fed(QuantizedDecoder(stored[bits], bits, instructions=instructions), *song)
+    expected = reference(float32, *song)
+    assert max(error(logits[:, i], expected[:, i]) for i in range(40)) < LARGEST_ERROR[bits]
+
+
+def test_a_wrong_weight_would_be_seen(float32, stored, song):
+    broken = stored[8] | {"1.fc2": stored[8]["1.fc2"][::-1].copy()}
+    assert error(fed(QuantizedDecoder(broken, 8), *song), reference(float32, *song)) > 0.2
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_instructions_agree_to_the_bit(bits, stored, song):
+    logits = [fed(QuantizedDecoder(stored[bits], bits, instructions=n), *song) for n in available_instructions()]
+    for others in logits[1:]:
+        np.testing.assert_array_equal(others, logits[0])
+
+
+def test_a_row_does_not_depend_on_its_batch(stored, song):
+    """Eleven rows go through the kernels for 8, 2 and 1 rows."""
+    inputs, states, mask = (np.concatenate([part] * 4)[:11] for part in song)
+    decoder = QuantizedDecoder(stored[8], 8)
+    together = fed(decoder, inputs, states, mask)
+    for row in (0, 9, 10):
+        alone = fed(decoder, inputs[row : row + 1], states[row : row + 1], mask[row : row + 1])
+        np.testing.assert_array_equal(alone[0], together[row])
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_threads_change_nothing(bits, stored, song):
+    one, three = (fed(QuantizedDecoder(stored[bits], bits, threads), *song) for threads in (1, 3))
+    np.testing.assert_array_equal(one, three)
+
+
+def test_a_prompt_at_once_is_the_prompt_step_by_step(stored, song, monkeypatch):
+    """Also where it's cut into chunks that the last one doesn't fill."""
+    monkeypatch.setattr("musicgen_ui.decoding.quantized._CHUNK", 48)
+    decoder = QuantizedDecoder(stored[8], 8)
+    stepwise, at_once = fed(decoder, *song), fed(decoder, *song, steps=40)
+    np.testing.assert_allclose(at_once[:, -1], stepwise[:, -1], atol=1e-5)
+    assert decoder.position == 40
+
+
+def test_masked_places_are_not_heard(stored, song):
+    inputs, states, mask = song
+    decoder = QuantizedDecoder(stored[8], 8)
+    noise = np.where(mask[..., None], states, 100.0).astype(np.float32)
+    np.testing.assert_array_equal(fed(decoder, inputs, noise, mask), fed(decoder, inputs, states, mask))
+    everything = fed(decoder, inputs, states, np.ones_like(mask))
+    assert error(everything[1], fed(decoder, inputs, states, mask)[1]) > 0.01
+
+
+def test_without_cross_attention(song):
+    inputs = song[0]
+    decoder = weights(crossed=False)
+    logits = fed(QuantizedDecoder(decoder, 8), inputs)
+    assert error(logits, reference(decoder, inputs)) < LARGEST_ERROR[8]
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(8, 0.006), (4, 0.1)])
+def test_packing_round_trip(bits, largest):
+    matrix = np.random.default_rng(0).standard_normal((100, 200)).astype(np.float32)
+    matrix[3] = 0
+    back = unpack(*pack(matrix, bits), bits)
+    assert error(back[:100, :200], matrix) < largest
+    assert not back[100:].any()
+    assert not back[:, 200:].any()
+    assert not back[3].any()
+
+
+def test_packing_keeps_what_fits():
+    """Multiples of one scale, the extremes among them, come back as they were."""
+    levels = np.random.default_rng(0).integers(-8, 8, (64, 64)).astype(np.float32)
+    levels[:, ::32] = -8
+    np.testing.assert_array_equal(unpack(*pack(levels / 4, 4), 4), levels / 4)
+
+
+def test_stored_arrays_may_be_mapped(stored, song, tmp_path):
+    for name, array in stored[8].items():
+        np.save(tmp_path / f"{name}.npy", array)
+    mapped = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in stored[8]}
+    np.testing.assert_array_equal(fed(QuantizedDecoder(mapped, 8), *song), fed(QuantizedDecoder(stored[8], 8), *song))
+
+
+def test_what_does_not_fit_is_said(stored, song):
+    inputs, states, mask = song
+    decoder = QuantizedDecoder(stored[8], 8)
+    with pytest.raises(ValueError, match="states"):
+        decoder.begin(3, CAPACITY)
+    with pytest.raises(ValueError, match="8 bits"):
+        QuantizedDecoder(stored[4], 8)
+    decoder.begin(3, 2, states, mask)
+    with pytest.raises(ValueError, match="at most 2 steps"):
+        decoder.feed(inputs[:, :3])
+    with pytest.raises(ValueError, match="inputs"):
+        decoder.feed(inputs[:2, :1])
