@@ -19,6 +19,7 @@ from mindnlp.transformers import EncodecModel
 from mindtorch.executor import execute
 from mindtorch.nn import functional
 from transformers import EncodecConfig
+from transformers.models.encodec.modeling_encodec import EncodecConv1d
 
 from musicgen_ui.decoding.weights import Tensors, load_part
 
@@ -28,6 +29,10 @@ _EVEN = 16 * lcm(os.cpu_count() or 1, *(1 << power for power in range(6) if 1 <<
 def load_codec(tensors: Tensors, config: Mapping) -> EncodecModel:
     """The codec of a checkpoint whose config.json has `config` as its "audio_encoder". KeyError where weights lack."""
     codec = load_part(EncodecModel, EncodecConfig.from_dict(dict(config)), tensors, "audio_encoder.")
+    for layer in codec.modules():
+        if isinstance(layer, EncodecConv1d):  # its buffers
+            kernel, stride = (layer.conv.kernel_size[0] - 1) * layer.conv.dilation[0] + 1, layer.conv.stride[0]
+            layer.kernel_size, layer.stride, layer.padding_total = map(torch.tensor, (kernel, stride, kernel - stride))
     cures.point_lstms_at_their_weights(codec)
     return codec
 

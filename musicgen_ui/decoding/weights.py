@@ -82,19 +82,37 @@ def _views(file: mmap.mmap, name: str) -> dict[str, np.ndarray]:
     return views
 
 
+_RENAMED = (  # Meta's published names to those of torch's parametrisations
+    (".weight_g", ".parametrizations.weight.original0"),
+    (".weight_v", ".parametrizations.weight.original1"),
+)
+
+
 def load_part(model_class, config, tensors: Tensors, prefix: str):
     """One of MindNLP's models with the weights whose names begin with `prefix`, ready for inference, nothing else read.
 
-    KeyError where weights lack.
+    Made without memory, then given its weights, so that each is copied once. What it computes of itself, not of
+    weights, is left without memory too. KeyError where weights lack.
     """
     import mindtorch
 
-    state = {
-        name[len(prefix) :]: mindtorch.tensor(tensors.float32(name)) for name in tensors if name.startswith(prefix)
-    }
-    model, loading = model_class.from_pretrained(None, config=config, state_dict=state, output_loading_info=True)
-    if loading["missing_keys"] or loading["mismatched_keys"]:
-        raise KeyError(f"{prefix}: {[*loading['missing_keys'], *loading['mismatched_keys']]}")
+    with mindtorch.device("meta"):
+        model = model_class(config)
+    own = model.state_dict()
+    state = {}
+    for name in tensors:
+        if name.startswith(prefix):
+            part = name[len(prefix) :]
+            if part not in own:
+                for old, new in _RENAMED:
+                    part = part.replace(old, new)
+            state[part] = mindtorch.tensor(tensors.float32(name))
+    missing = set(own) - set(state) - set(model._tied_weights_keys or ())
+    wrong = [name for name, value in state.items() if name in own and own[name].shape != value.shape]
+    if missing or wrong:
+        raise KeyError(f"{prefix}: {sorted(missing) or wrong}")
+    model.load_state_dict(state, assign=True, strict=False)
+    model.tie_weights()
     return model.eval()
 
 
