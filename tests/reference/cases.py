@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -44,8 +45,8 @@ TOKENIZER = Path(__file__).with_name("tokenizer.json")  # kept: the unigram trai
 PROMPTS = ("slow piano", "bright drums with a fast bass and warm pads in minor")
 
 
-def config(melody: bool, channels: int) -> dict:
-    """config.json of a tiny checkpoint."""
+def config(melody: bool, channels: int, **decoder: int) -> dict:
+    """config.json of a tiny checkpoint; `decoder` are other sizes of that part."""
     kind = "musicgen_melody" if melody else "musicgen"
     top = {
         "model_type": kind,
@@ -66,7 +67,7 @@ def config(melody: bool, channels: int) -> dict:
             "num_hidden_layers": 2, "num_attention_heads": 4, "num_codebooks": 4 * channels, "audio_channels": channels,
             "max_position_embeddings": 2_048, "pad_token_id": CODEBOOK_SIZE, "bos_token_id": CODEBOOK_SIZE,
             "eos_token_id": None, "tie_word_embeddings": False, "dropout": 0.0, "attention_dropout": 0.0,
-            "activation_dropout": 0.0, "layerdrop": 0.0,
+            "activation_dropout": 0.0, "layerdrop": 0.0, **decoder,
         },
     }  # fmt: skip
     return top | {"num_chroma": 12, "chroma_length": CHROMA_LENGTH} if melody else top
@@ -108,12 +109,21 @@ def captions() -> list[str]:
     return [" ".join(rng.choice(WORDS, 6)) for _ in range(200)] + list(PROMPTS)
 
 
-def write(folder: Path, kind: str, generation_config: Mapping = GENERATION_CONFIG, **layout) -> Path:
-    """Writes the tiny checkpoint `kind` into `folder`, by the names of Meta's files (weight_g, weight_v)."""
+def write(
+    folder: Path,
+    kind: str,
+    generation_config: Mapping = GENERATION_CONFIG,
+    decoder: Mapping[str, int] = MappingProxyType({}),
+    **layout,
+) -> Path:
+    """Writes the tiny checkpoint `kind` into `folder`, by the names of Meta's files (weight_g, weight_v).
+
+    `decoder` are other sizes of that part than `config`'s.
+    """
     melody, channels = KINDS[kind]
     write_checkpoint(
         folder,
-        config(melody, channels),
+        config(melody, channels, **decoder),
         generation_config,
         clip_settings(melody, channels),
         captions(),
