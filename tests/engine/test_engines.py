@@ -185,7 +185,7 @@ def test_quantised_weights_are_kept_and_made_again_where_broken(wide, tmp_path, 
     model = wide("mono")
     monkeypatch.setattr(store.constants, "HF_HOME", str(tmp_path))
     monkeypatch.setattr(store, "_WORTH_KEEPING", 0)
-    made = store.quantized_weights(model._weights, model._tensors, 8)
+    made = {name: array.copy() for name, array in store.quantized_weights(model._weights, model._tensors, 8).items()}
     (path,) = store.kept_folder().iterdir()
     monkeypatch.setattr(store, "quantize", lambda *_: pytest.fail("made again"))
     kept = store.quantized_weights(model._weights, model._tensors, 8)
