@@ -18,9 +18,11 @@ def main() -> None:
     engine.start()  # it imports MindNLP while this process imports Gradio
     try:
         from musicgen_ui.request import ENGINES
+        from musicgen_ui.ui.broadcast import Broadcasts
         from musicgen_ui.ui.page import build_page, launch_options
 
-        build_page(engine, limits, engines=ENGINES).launch(**launch_options(limits))
+        broadcasts = Broadcasts()
+        build_page(engine, limits, broadcasts, engines=ENGINES).launch(**launch_options(limits, broadcasts))
     finally:
         engine.close()
 

@@ -13,9 +13,12 @@ from musicgen_ui.request import ENGINES
 from musicgen_ui.ui import generation_config, status
 from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.api import Api, add_endpoints
+from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.controls import build_controls, build_length
 from musicgen_ui.ui.inputs import build_inputs
+from musicgen_ui.ui.listening import STARTS, build_listening
 from musicgen_ui.ui.result import build_result
+from musicgen_ui.ui.routes import make_routes
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import FORGOTTEN_AFTER, Sessions
 from musicgen_ui.ui.strings import text, translations
@@ -25,24 +28,30 @@ from musicgen_ui.ui.wiring import Sections, wire
 
 
 def build_page(
-    engine: Engine, limits: Limits, *, engines: Sequence[str] = ENGINES, examples: Path = EXAMPLES
+    engine: Engine,
+    limits: Limits,
+    broadcasts: Broadcasts,
+    *,
+    engines: Sequence[str] = ENGINES,
+    examples: Path = EXAMPLES,
 ) -> gr.Blocks:
-    """The page on `engine`, API endpoints included; launch it with `launch_options`."""
+    """The page on `engine`, API endpoints included; launch it with `launch_options` of the same `broadcasts`."""
     sessions = Sessions()
     with gr.Blocks(
         title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, int(FORGOTTEN_AFTER))
     ) as page:
         sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
-        runs = Runs(engine, sessions, limits, len(sections.result.outputs))
+        runs = Runs(engine, sessions, limits, broadcasts, len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions), sections)
         add_endpoints(Api(engine, sessions, limits))
     page.queue(max_size=2 * limits.queue, default_concurrency_limit=None)
     return page
 
 
-def launch_options(limits: Limits, *, examples: Path = EXAMPLES) -> dict[str, object]:
+def launch_options(limits: Limits, broadcasts: Broadcasts, *, examples: Path = EXAMPLES) -> dict[str, object]:
     """What `Blocks.launch` needs for this page; the address comes from GRADIO_SERVER_NAME and _PORT."""
     return {
+        "app_kwargs": {"routes": make_routes(broadcasts)},
         "i18n": translations(),
         "theme": make_theme(),
         "css_paths": [STYLE],
@@ -68,9 +77,10 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
             length = build_length(info)
             estimate = gr.HTML(elem_id="mg-estimate")
             with gr.Row(elem_id="mg-go"):
-                generate = gr.Button(text("page.generate"), variant="primary", elem_id="mg-generate", scale=4)
+                generate = gr.Button(text("page.generate"), variant="primary", elem_id="mg-generate", elem_classes=STARTS, scale=4)
                 stop = gr.Button(text("page.stop"), interactive=False, elem_id="mg-stop", scale=1, min_width=90)
             progress = gr.HTML(status.idle("en"), elem_id="mg-status")
+            listening = build_listening()
         with gr.Column(elem_id="mg-heard"):
             result = build_result()
         with gr.Column(elem_id="mg-set"):
@@ -87,6 +97,7 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
         generate=generate,
         stop=stop,
         status=progress,
+        listening=listening,
         chip=chip,
         config=config,
         changes=gr.State({}),

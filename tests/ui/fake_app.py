@@ -11,6 +11,7 @@ def main() -> None:
     from fake_engine import FakeEngine
 
     from musicgen_ui.limits import Limits
+    from musicgen_ui.ui.broadcast import Broadcasts
     from musicgen_ui.ui.page import build_page, launch_options
 
     limits = Limits()
@@ -18,8 +19,10 @@ def main() -> None:
         limits,
         seconds_per_token=float(os.environ.get("FAKE_SECONDS_PER_TOKEN", "0.002")),
         warm_up=float(os.environ.get("FAKE_WARM_UP", "1.0")),
+        stall=float(os.environ.get("FAKE_STALL", "0")),
     )
-    build_page(engine, limits).launch(**launch_options(limits))
+    broadcasts = Broadcasts()
+    build_page(engine, limits, broadcasts).launch(**launch_options(limits, broadcasts))
 
 
 if __name__ == "__main__":
