@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from musicgen_ui.ui.strings import text
+from musicgen_ui.ui.strings import html, say
 
 PLAYER = Path(__file__).with_name("live_player.js")
 STARTS = "mg-starts"
@@ -21,23 +21,24 @@ class Listening:
 
 def build_listening() -> Listening:
     """The line stands where this is called."""
-    line = gr.HTML(
-        _line(),
+    shown = gr.HTML(
+        line("en"),
         head=f"<script>{PLAYER.read_text(encoding='utf-8')}</script>",
         js_on_load="window.livePlayer = new LivePlayer(element)",
         elem_id="mg-live",
     )
     broadcast = gr.Textbox(visible="hidden", elem_classes="mg-hidden", label="broadcast", container=False)
     broadcast.change(None, [broadcast], None, js="(token) => livePlayer.listen(token)", api_visibility="private")
-    return Listening(line, broadcast)
+    return Listening(shown, broadcast)
 
 
-def _line() -> str:
+def line(language: str) -> str:
+    """The switch, and what is seen while there is something to play. The player fills it and sets its state."""
+    words = {name: html(say(language, f"page.live.{name}")) for name in ("switch", "playing", "wait", "pause", "play")}
     return f"""<div class="mg-live" data-state="silent">
-<label><input type="checkbox" role="switch" checked>{text("page.live.switch")}</label>
-<div role="group" aria-label="{text("page.live.playing")}">
-<span class="mg-live-wait">{text("page.live.wait")}</span>
-<span class="mg-live-clock"></span>
-<button type="button" class="mg-live-pause" aria-label="{text("page.live.pause")}"></button>
-<button type="button" class="mg-live-play" aria-label="{text("page.live.play")}"></button>
+<label><input type="checkbox" role="switch" checked>{words["switch"]}</label>
+<div role="group" aria-label="{words["playing"]}">
+<span class="mg-live-wait">{words["wait"]}</span><span class="mg-live-clock"></span>
+<button type="button" class="mg-live-pause" aria-label="{words["pause"]}"></button>
+<button type="button" class="mg-live-play" aria-label="{words["play"]}"></button>
 </div></div>"""

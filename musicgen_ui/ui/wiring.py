@@ -158,6 +158,6 @@ def _wire_advice(page: gr.Blocks, advice: Advice, s: Sections) -> None:
         [s.changes, s.config, *s.starts],
         **_RUN,
     )
-    opened = [controls.model, inputs.mode, s.status, s.chip, controls.model_note, s.config]
+    opened = [controls.model, inputs.mode, s.status, s.listening.line, s.chip, controls.model_note, s.config]
     page.load(advice.opened, [controls.model, s.changes], opened, **_SMALL)
     s.timer.tick(advice.watch, None, [s.chip, s.timer], **_SMALL)

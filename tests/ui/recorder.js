@@ -13,18 +13,21 @@
     constructor(options) {
       super(options);
       this.heard = [];
-      this.recorder = this.audioWorklet.addModule(url).then(() => {
-        const form = { channelCount: 2, channelCountMode: "explicit", channelInterpretation: "speakers" };
-        const node = new AudioWorkletNode(this, "recorder", form);
-        node.port.onmessage = ({ data }) => this.heard.push(data);
-        connect.call(node, this.destination);
-        return node;
-      });
+      this.recorder = this.audioWorklet.addModule(url).then(
+        () => {
+          const form = { channelCount: 2, channelCountMode: "explicit", channelInterpretation: "speakers" };
+          const node = new AudioWorkletNode(this, "recorder", form);
+          node.port.onmessage = ({ data }) => this.heard.push(data);
+          connect.call(node, this.destination);
+          return node;
+        },
+        () => null, // a context that is closed at once: Gradio's waveform decodes with one
+      );
     }
   };
   AudioNode.prototype.connect = function (target, ...rest) {
     if (target instanceof AudioDestinationNode) {
-      this.context.recorder?.then((recorder) => connect.call(this, recorder));
+      this.context.recorder?.then((recorder) => recorder && connect.call(this, recorder));
     }
     return connect.call(this, target, ...rest);
   };
