@@ -28,7 +28,9 @@ def build_listening() -> Listening:
         elem_id="mg-live",
     )
     broadcast = gr.Textbox(visible="hidden", elem_classes="mg-hidden", label="broadcast", container=False)
-    broadcast.change(None, [broadcast], None, js="(token) => livePlayer.listen(token)", api_visibility="private")
+    broadcast.change(
+        None, [broadcast], None, js="(token) => window.livePlayer?.listen(token)", api_visibility="private"
+    )
     return Listening(shown, broadcast)
 
 

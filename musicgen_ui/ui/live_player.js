@@ -9,7 +9,7 @@ Times are seconds. Frames are counted from where a stream begins; `end` is a fra
 */
 
 const FADE = 0.02; // for everything that would click: a pause, a stop, sound that runs out
-const LEAD = 0.1; // from scheduling to sounding: the audio thread is ahead of what currentTime tells
+const LEAD = 0.15; // from scheduling to sounding: the audio thread is ahead of what currentTime tells
 const BUFFER = 0.2; // of sound in hand before playing starts
 const MARGIN = 0.3; // that the take shall be complete before its playing needs it to be
 const DRIFT = 1.1; // steps get slower as the take grows
@@ -237,7 +237,7 @@ class LivePlayer {
   contextAt(rate) {
     if (this.context?.sampleRate !== rate) {
       this.context?.close();
-      this.context = new AudioContext({ sampleRate: rate });
+      this.context = new AudioContext({ sampleRate: rate, latencyHint: "playback" });
     }
     this.context.resume().then(() => this.rest());
     return this.context;

@@ -77,7 +77,9 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
             length = build_length(info)
             estimate = gr.HTML(elem_id="mg-estimate")
             with gr.Row(elem_id="mg-go"):
-                generate = gr.Button(text("page.generate"), variant="primary", elem_id="mg-generate", elem_classes=STARTS, scale=4)
+                generate = gr.Button(
+                    text("page.generate"), variant="primary", elem_id="mg-generate", elem_classes=STARTS, scale=4
+                )
                 stop = gr.Button(text("page.stop"), interactive=False, elem_id="mg-stop", scale=1, min_width=90)
             progress = gr.HTML(status.idle("en"), elem_id="mg-status")
             listening = build_listening()
