@@ -13,7 +13,7 @@ const LEAD = 0.15; // from scheduling to sounding: the audio thread is ahead of 
 const BUFFER = 0.2; // of sound in hand before playing starts
 const MARGIN = 0.3; // that the take shall be complete before its playing needs it to be
 const DRIFT = 1.1; // steps get slower as the take grows
-const LONGEST_PIECE = 2;
+const LONGEST_PIECE = 2; // what comes at once is taken for one; a late listener gets more
 const ATTEMPTS = 5; // to take up a connection that broke off
 const USUAL_RATE = 32000; // Hz
 
@@ -41,18 +41,19 @@ class LiveStream {
   }
 
   async receive() {
+    const { signal } = this.connection;
     for (let attempt = 0; attempt < ATTEMPTS && !this.complete; attempt++) {
       const before = this.received;
       try {
-        const options = { signal: this.connection.signal, cache: "no-store" };
-        const response = await fetch(`listen/${this.token}?skip=${before}`, options);
+        const response = await fetch(`listen/${this.token}?skip=${before}`, { signal, cache: "no-store" });
         if (response.ok) await this.read(response);
-        this.complete = true; // or the run is over
-      } catch (fault) {
-        if (this.connection.signal.aborted) return;
-        if (this.received > before) attempt = 0;
+        // An end before the take's: the run was stopped, and no more comes; or a proxy lost patience.
+        this.complete = this.received === before || this.received >= this.expected;
+      } catch {
+        if (signal.aborted) return;
         await new Promise((resolve) => setTimeout(resolve, 1000));
       }
+      if (this.received > before) attempt = 0;
     }
     this.complete = true;
     if (this.context) this.schedule();
@@ -94,6 +95,7 @@ class LiveStream {
     this.supply = new GainNode(this.context); // falls to 0 where what has come ends
     this.volume = new GainNode(this.context); // for pause and stop
     this.supply.connect(this.volume).connect(this.context.destination);
+    if (this.paused) this.pause();
   }
 
   add(samples) {
@@ -106,7 +108,7 @@ class LiveStream {
     if (!(now() - this.lastCame < 0.05)) this.burst = 0;
     this.lastCame = now();
     this.burst += frames / this.rate;
-    this.piece = bounded(this.burst, this.piece, LONGEST_PIECE);
+    this.piece = Math.max(this.piece, Math.min(this.burst, LONGEST_PIECE));
     this.received += frames;
     this.waiting.push(buffer);
     this.schedule();
@@ -188,6 +190,7 @@ class LiveStream {
   stop() {
     this.connection.abort();
     this.complete = true;
+    this.paused = false;
     this.waiting = [];
     if (!this.context) return;
     this.fade(0);
@@ -226,20 +229,23 @@ class LivePlayer {
   }
 
   clicked(target) {
-    if (target.closest("#mg-stop, .mg-starts")) this.silence();
-    if (target.closest(".mg-starts") && this.toggle.checked) {
-      this.token = null;
-      this.contextAt(this.context?.sampleRate ?? USUAL_RATE);
-    }
+    const starts = target.closest(".mg-starts");
+    if (!starts && !target.closest("#mg-stop")) return;
+    this.token = null;
+    this.silence();
+    if (starts && this.toggle.checked) this.contextAt(this.context?.sampleRate ?? USUAL_RATE);
   }
 
-  /* Within a click, for the browser to allow it. Sleeps again unless there is something to play. */
+  /* First called within a click, or the browser wouldn't allow it. Sleeps again unless there is something to play. */
   contextAt(rate) {
     if (this.context?.sampleRate !== rate) {
       this.context?.close();
       this.context = new AudioContext({ sampleRate: rate, latencyHint: "playback" });
     }
-    this.context.resume().then(() => this.rest());
+    this.context.resume().then(
+      () => this.rest(),
+      () => {}, // closed meanwhile
+    );
     return this.context;
   }
 

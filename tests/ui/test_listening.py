@@ -1,6 +1,7 @@
 """Music while it is being made: what the browser really hands to the loudspeaker, sample for sample."""
 
 import base64
+import io
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+import soundfile
+from playwright.sync_api import Locator, Page, Route, expect
 from scipy.signal import correlate
 
 from musicgen_ui.ui.broadcast import LINGERS
@@ -238,9 +240,9 @@ def test_two_sounds_are_never_heard_at_once(fake_app: str, open_recorded: OpenPa
     start(page, 503)
     expect(done(page)).to_be_visible(timeout=SOON)
     wait_for(page, "playing")
-    play, pause = (
-        page.locator(".mg-player").get_by_role("button", name=name, exact=True) for name in ("Play", "Pause")
-    )
+    player = page.locator(".mg-player")
+    play, pause = (player.get_by_role("button", name=name, exact=True) for name in ("Play", "Pause"))
+    expect(player.get_by_text("0:10")).to_be_visible(timeout=SOON)
     play.click()
     wait_for(page, "silent", timeout=1_000)
     expect(pause).to_be_visible()
@@ -275,6 +277,29 @@ def test_switched_on_midway_it_plays_from_the_beginning(slow_app: str, open_reco
     wait_for(page, "playing")
     wait_for(page, "silent")
     assert same(heard(page), sent(4.0))
+
+
+def test_a_connection_that_breaks_off_is_taken_up_again(slow_app: str, open_recorded: OpenPage) -> None:
+    page = open_recorded(slow_app)
+    whole = io.BytesIO()
+    soundfile.write(whole, sweep(0, 4 * SAMPLING_RATE)[0], SAMPLING_RATE, format="WAV")
+    broken = iter([b"", whole.getvalue()[: 44 + 20_001]])  # refused, then cut off within a sample
+
+    def meddle(route: Route) -> None:
+        match next(broken, None):
+            case None:
+                route.continue_()
+            case b"":
+                route.abort()
+            case body:
+                route.fulfill(body=body, headers={"X-Seconds-Making": "1"}, content_type="audio/wav")
+
+    page.route("**/listen/*", meddle)
+    start(page, 203)
+    wait_for(page, "playing")
+    wait_for(page, "silent")
+    assert same(heard(page), sent(4.0))
+    assert [url.partition("=")[2] for url in page.listened] == ["0", "0", "10000"]  # type: ignore[attr-defined]
 
 
 def test_leaving_the_page_ends_the_broadcast(slow_app: str, open_recorded: OpenPage) -> None:
