@@ -20,9 +20,11 @@ def main() -> None:
         from musicgen_ui.request import ENGINES
         from musicgen_ui.ui.broadcast import Broadcasts
         from musicgen_ui.ui.page import build_page, launch_options
+        from musicgen_ui.ui.routes import make_routes
 
         broadcasts = Broadcasts()
-        build_page(engine, limits, broadcasts, engines=ENGINES).launch(**launch_options(limits, broadcasts))
+        page = build_page(engine, limits, broadcasts, engines=ENGINES)
+        page.launch(**launch_options(limits, make_routes(broadcasts)))
     finally:
         engine.close()
 

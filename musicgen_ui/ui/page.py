@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
+from starlette.routing import BaseRoute
 
 from musicgen_ui.checkpoints import DEFAULT
 from musicgen_ui.limits import Limits
@@ -18,7 +19,6 @@ from musicgen_ui.ui.controls import build_controls, build_length
 from musicgen_ui.ui.inputs import build_inputs
 from musicgen_ui.ui.listening import STARTS, build_listening
 from musicgen_ui.ui.result import build_result
-from musicgen_ui.ui.routes import make_routes
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import FORGOTTEN_AFTER, Sessions
 from musicgen_ui.ui.strings import text, translations
@@ -35,7 +35,10 @@ def build_page(
     engines: Sequence[str] = ENGINES,
     examples: Path = EXAMPLES,
 ) -> gr.Blocks:
-    """The page on `engine`, API endpoints included; launch it with `launch_options` of the same `broadcasts`."""
+    """The page on `engine`, API endpoints included; launch it with `launch_options`.
+
+    `broadcasts` are those that `make_routes` gives out.
+    """
     sessions = Sessions()
     with gr.Blocks(
         title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, int(FORGOTTEN_AFTER))
@@ -48,10 +51,13 @@ def build_page(
     return page
 
 
-def launch_options(limits: Limits, broadcasts: Broadcasts, *, examples: Path = EXAMPLES) -> dict[str, object]:
-    """What `Blocks.launch` needs for this page; the address comes from GRADIO_SERVER_NAME and _PORT."""
+def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Path = EXAMPLES) -> dict[str, object]:
+    """What `Blocks.launch` needs for this page and our own `routes` beside it.
+
+    The address comes from GRADIO_SERVER_NAME and _PORT.
+    """
     return {
-        "app_kwargs": {"routes": make_routes(broadcasts)},
+        "app_kwargs": {"routes": list(routes)},
         "i18n": translations(),
         "theme": make_theme(),
         "css_paths": [STYLE],

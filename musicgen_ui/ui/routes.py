@@ -1,4 +1,4 @@
-"""Our own HTTP routes, beside Gradio's."""
+"""Our own HTTP routes, beside Gradio's: handed to the web server when the page is launched."""
 
 from starlette.routing import BaseRoute, Route
 
@@ -6,5 +6,8 @@ from musicgen_ui.ui.broadcast import Broadcasts
 
 
 def make_routes(broadcasts: Broadcasts) -> list[BaseRoute]:
-    """For `launch_options`: relative to the page's own address, whatever path a proxy puts before it."""
+    """For `launch_options`. The page asks for them relative to its own address, as a proxy may put a path before it.
+
+    `broadcasts` are those that the page was built with.
+    """
     return [Route("/listen/{token}", broadcasts.listen)]

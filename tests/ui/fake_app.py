@@ -13,6 +13,7 @@ def main() -> None:
     from musicgen_ui.limits import Limits
     from musicgen_ui.ui.broadcast import Broadcasts
     from musicgen_ui.ui.page import build_page, launch_options
+    from musicgen_ui.ui.routes import make_routes
 
     limits = Limits()
     engine = FakeEngine(
@@ -22,7 +23,7 @@ def main() -> None:
         stall=float(os.environ.get("FAKE_STALL", "0")),
     )
     broadcasts = Broadcasts()
-    build_page(engine, limits, broadcasts).launch(**launch_options(limits, broadcasts))
+    build_page(engine, limits, broadcasts).launch(**launch_options(limits, make_routes(broadcasts)))
 
 
 if __name__ == "__main__":

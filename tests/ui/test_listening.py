@@ -292,7 +292,7 @@ def test_a_connection_that_breaks_off_is_taken_up_again(slow_app: str, open_reco
             case b"":
                 route.abort()
             case body:
-                route.fulfill(body=body, headers={"X-Seconds-Making": "1"}, content_type="audio/wav")
+                route.fulfill(body=body, headers={"X-Seconds-Making": "8"}, content_type="audio/wav")
 
     page.route("**/listen/*", meddle)
     start(page, 203)

@@ -4,7 +4,9 @@ import asyncio
 import io
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
@@ -17,10 +19,17 @@ from musicgen_ui.ui import broadcast
 from musicgen_ui.ui.broadcast import Broadcast, Broadcasts
 from musicgen_ui.ui.routes import make_routes
 
+T = TypeVar("T")
 Get = Callable[[str], httpx.Response]
 RATE = 32_000  # Hz
 TAKE = np.random.default_rng(1).integers(-32767, 32768, (2, RATE)).astype(np.int16)
 """(channels, samples): one second of stereo"""
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """In a thread of its own: Playwright may have left a loop running in this one."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, coroutine).result()
 
 
 def pieces(take: np.ndarray = TAKE, size: int = 3_001) -> list[Sound]:
@@ -58,7 +67,7 @@ def get(broadcasts: Broadcasts) -> Get:
         async with httpx.AsyncClient(transport=app, base_url="http://page") as client:
             return await client.get(f"/listen/{path}")
 
-    return lambda path: asyncio.run(answer(path))
+    return lambda path: run(answer(path))
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -81,24 +90,24 @@ def test_listeners_hear_what_is_made_meanwhile(channels: int) -> None:
         thread.join()
         return heard
 
-    for heard in asyncio.run(listen_twice()):
+    for heard in run(listen_twice()):
         assert np.array_equal(samples(heard), take)
 
 
 def test_a_late_listener_hears_it_from_the_beginning() -> None:
-    assert np.array_equal(samples(asyncio.run(listen(made()))), TAKE)
+    assert np.array_equal(samples(run(listen(made()))), TAKE)
 
 
 def test_a_listener_can_go_on_where_its_connection_broke_off() -> None:
-    assert np.array_equal(samples(asyncio.run(listen(made(), skip=12_345))), TAKE[:, 12_345:])
-    assert samples(asyncio.run(listen(made(), skip=10**9))).shape[1] == 0
+    assert np.array_equal(samples(run(listen(made(), skip=12_345))), TAKE[:, 12_345:])
+    assert samples(run(listen(made(), skip=10**9))).shape[1] == 0
 
 
 def test_a_stopped_run_ends_the_file_early() -> None:
     stopped = Broadcast()
     stopped.add(pieces()[0])
     stopped.end()
-    wav = asyncio.run(listen(stopped))
+    wav = run(listen(stopped))
     assert int.from_bytes(wav[40:44], "little") == TAKE.nbytes
     assert len(wav) == 44 + pieces()[0].pcm.nbytes
 
@@ -107,7 +116,7 @@ def test_no_more_is_held_than_the_take_is_long() -> None:
     whole = made()
     for piece in pieces():
         whole.add(piece)
-    assert len(asyncio.run(listen(whole))) == 44 + TAKE.nbytes
+    assert len(run(listen(whole))) == 44 + TAKE.nbytes
 
 
 def test_who_leaves_or_dawdles_holds_nothing_up() -> None:
@@ -127,7 +136,7 @@ def test_who_leaves_or_dawdles_holds_nothing_up() -> None:
         rest = b"".join([chunk async for chunk in slow])
         assert rest == TAKE[:, first.pcm.shape[1] :].T.tobytes()
 
-    asyncio.run(leave())
+    run(leave())
     assert not running._listeners
 
 
