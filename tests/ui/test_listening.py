@@ -20,7 +20,7 @@ from tests.ui.fake_engine import SAMPLING_RATE, sweep
 from tests.ui.steps import button, describe, done, heading, make_short, words
 
 OpenPage = Callable[..., Page]
-SOON = 20_000  # ms
+SOON = 60_000  # ms
 RECORDER = Path(__file__).with_name("recorder.js")
 SCRIPT = Path(__file__).with_name("fake_app.py")
 ROUNDING = 2e-6
