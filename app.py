@@ -18,9 +18,13 @@ def main() -> None:
     engine.start()  # it imports MindNLP while this process imports Gradio
     try:
         from musicgen_ui.request import ENGINES
+        from musicgen_ui.ui.broadcast import Broadcasts
         from musicgen_ui.ui.page import build_page, launch_options
+        from musicgen_ui.ui.routes import make_routes
 
-        build_page(engine, limits, engines=ENGINES).launch(**launch_options(limits))
+        broadcasts = Broadcasts()
+        page = build_page(engine, limits, broadcasts, engines=ENGINES)
+        page.launch(**launch_options(limits, make_routes(broadcasts)))
     finally:
         engine.close()
 

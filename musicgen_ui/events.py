@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.take import Take
 
@@ -56,6 +58,22 @@ class Generating:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """The next piece of the first take's sound while it is being made.
+
+    pcm: (channels, samples) int16, full scale 32767, never normalised: loudness is constant over pieces.
+    start: samples from the take's beginning where it belongs; pieces come in order and without gaps.
+    sampling_rate: Hz.
+    seconds: of the whole take, if it isn't stopped.
+    """
+
+    pcm: np.ndarray
+    start: int
+    sampling_rate: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Decoding:
     """EnCodec turns the tokens into sound."""
 
@@ -67,4 +85,4 @@ class Finished:
     takes: tuple[Take, ...]
 
 
-Event = Queued | Downloading | Starting | Loading | Loaded | Ready | Generating | Decoding | Finished
+Event = Queued | Downloading | Starting | Loading | Loaded | Ready | Generating | Sound | Decoding | Finished

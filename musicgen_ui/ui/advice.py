@@ -9,7 +9,7 @@ from musicgen_ui.checkpoints import for_mode
 from musicgen_ui.errors import AppError
 from musicgen_ui.events import Ready
 from musicgen_ui.model_info import ModelInfo
-from musicgen_ui.ui import controls, generation_config, status
+from musicgen_ui.ui import controls, generation_config, listening, status
 from musicgen_ui.ui.asks import Changes, prompt_lines
 from musicgen_ui.ui.inputs import mode_choices
 from musicgen_ui.ui.sessions import Sessions
@@ -31,6 +31,7 @@ class Advice:
             gr.update(choices=controls.model_choices(language)),
             gr.update(choices=mode_choices(language)),
             status.idle(language),
+            listening.line(language),
             status.engine_chip(self.engine.status(), language),
             self._model_note(model, language),
             self.config_table(model, changes, None, request),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
+from starlette.routing import BaseRoute
 
 from musicgen_ui.checkpoints import DEFAULT
 from musicgen_ui.limits import Limits
@@ -13,8 +14,10 @@ from musicgen_ui.request import ENGINES
 from musicgen_ui.ui import generation_config, status
 from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.api import Api, add_endpoints
+from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.controls import build_controls, build_length
 from musicgen_ui.ui.inputs import build_inputs
+from musicgen_ui.ui.listening import STARTS, build_listening
 from musicgen_ui.ui.result import build_result
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import FORGOTTEN_AFTER, Sessions
@@ -25,24 +28,36 @@ from musicgen_ui.ui.wiring import Sections, wire
 
 
 def build_page(
-    engine: Engine, limits: Limits, *, engines: Sequence[str] = ENGINES, examples: Path = EXAMPLES
+    engine: Engine,
+    limits: Limits,
+    broadcasts: Broadcasts,
+    *,
+    engines: Sequence[str] = ENGINES,
+    examples: Path = EXAMPLES,
 ) -> gr.Blocks:
-    """The page on `engine`, API endpoints included; launch it with `launch_options`."""
+    """The page on `engine`, API endpoints included; launch it with `launch_options`.
+
+    `broadcasts` are those that `make_routes` gives out.
+    """
     sessions = Sessions()
     with gr.Blocks(
         title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, int(FORGOTTEN_AFTER))
     ) as page:
         sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
-        runs = Runs(engine, sessions, limits, len(sections.result.outputs))
+        runs = Runs(engine, sessions, limits, broadcasts, len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions), sections)
         add_endpoints(Api(engine, sessions, limits))
     page.queue(max_size=2 * limits.queue, default_concurrency_limit=None)
     return page
 
 
-def launch_options(limits: Limits, *, examples: Path = EXAMPLES) -> dict[str, object]:
-    """What `Blocks.launch` needs for this page; the address comes from GRADIO_SERVER_NAME and _PORT."""
+def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Path = EXAMPLES) -> dict[str, object]:
+    """What `Blocks.launch` needs for this page and our own `routes` beside it.
+
+    The address comes from GRADIO_SERVER_NAME and _PORT.
+    """
     return {
+        "app_kwargs": {"routes": list(routes)},
         "i18n": translations(),
         "theme": make_theme(),
         "css_paths": [STYLE],
@@ -68,9 +83,12 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
             length = build_length(info)
             estimate = gr.HTML(elem_id="mg-estimate")
             with gr.Row(elem_id="mg-go"):
-                generate = gr.Button(text("page.generate"), variant="primary", elem_id="mg-generate", scale=4)
+                generate = gr.Button(
+                    text("page.generate"), variant="primary", elem_id="mg-generate", elem_classes=STARTS, scale=4
+                )
                 stop = gr.Button(text("page.stop"), interactive=False, elem_id="mg-stop", scale=1, min_width=90)
             progress = gr.HTML(status.idle("en"), elem_id="mg-status")
+            listening = build_listening()
         with gr.Column(elem_id="mg-heard"):
             result = build_result()
         with gr.Column(elem_id="mg-set"):
@@ -87,6 +105,7 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
         generate=generate,
         stop=stop,
         status=progress,
+        listening=listening,
         chip=chip,
         config=config,
         changes=gr.State({}),

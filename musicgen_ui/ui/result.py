@@ -7,6 +7,7 @@ import gradio as gr
 
 from musicgen_ui.audio import FORMATS
 from musicgen_ui.ui.inside import draw_inside
+from musicgen_ui.ui.listening import STARTS
 from musicgen_ui.ui.sessions import KeptTake
 from musicgen_ui.ui.strings import html, say, seconds, text
 
@@ -73,8 +74,8 @@ def build_result() -> Result:
         )
         with gr.Row(elem_classes="mg-actions"):
             use = gr.Button(text("page.result.use"), size="sm", min_width=0)
-            extend = gr.Button(text("page.result.extend"), size="sm", min_width=0)
-            again = gr.Button(text("page.result.again"), size="sm", min_width=0)
+            extend = gr.Button(text("page.result.extend"), size="sm", min_width=0, elem_classes=STARTS)
+            again = gr.Button(text("page.result.again"), size="sm", min_width=0, elem_classes=STARTS)
         with gr.Row(elem_classes="mg-downloads"):
             gr.HTML(f"<span>{text('page.result.download')}</span>", elem_classes="mg-chips-label")
             downloads = tuple(gr.DownloadButton(suffix.upper(), size="sm", min_width=0) for suffix in FORMATS)

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import gradio as gr
 
 from musicgen_ui.errors import AppError, InputError
-from musicgen_ui.events import Event, Finished, Generating, Loaded
+from musicgen_ui.events import Event, Finished, Generating, Loaded, Sound
 from musicgen_ui.limits import Limits
 from musicgen_ui.request import Settings, number
 from musicgen_ui.take import Take
 from musicgen_ui.ui import result, status
 from musicgen_ui.ui.asks import Ask, Changes, clip_lines, prompt_lines
+from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.sessions import KeptTake, Sessions
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
@@ -31,6 +32,7 @@ class Runs:
     engine: Engine
     sessions: Sessions
     limits: Limits
+    broadcasts: Broadcasts
     result_outputs: int
     """how many outputs `result.shown` updates"""
 
@@ -114,6 +116,7 @@ class Runs:
     ) -> Iterator[list[object]]:
         """`toasts`: faults are said in a toast too, for buttons from which the status area may be out of sight."""
         session = self.sessions.of(owner)
+        broadcast = self.broadcasts.open()
         job = None
         finished = False
         start = time.monotonic()
@@ -128,10 +131,18 @@ class Runs:
             for event in _paced(job):
                 if isinstance(event, Finished):
                     takes = event.takes
-                elif isinstance(event, Loaded):
+                    continue
+                if isinstance(event, Sound):
+                    first = not broadcast.audible
+                    broadcast.add(event)
+                    if first:
+                        yield self._frame(broadcast=broadcast.token)
+                    continue
+                if isinstance(event, Loaded):
                     info = event.info
-                if not isinstance(event, Finished):
-                    yield self._frame(status=status.progress(event, language, info))
+                elif isinstance(event, Generating):
+                    broadcast.begin()
+                yield self._frame(status=status.progress(event, language, info))
             finished = True
             kept = session.keep(takes, ask)
             ended = _ended(kept, ask, time.monotonic() - start, language)
@@ -149,6 +160,7 @@ class Runs:
             gr.Warning(html(sentence), title="")
             yield self._frame(status=status.fault(sentence), running=False)
         finally:
+            broadcast.end()
             if job is not None:
                 if not finished:
                     job.abandon()
@@ -160,13 +172,15 @@ class Runs:
         status: str | None = None,
         running: bool | None = None,
         seed: int | None = None,
+        broadcast: str | None = None,
         shown: list[object] | None = None,
     ) -> list[object]:
-        """Updates for status, Generate, Stop, seed, the three take buttons and the result."""
+        """Updates for status, broadcast, Generate, Stop, seed, the three take buttons and the result."""
         ready = gr.skip() if running is None else gr.update(interactive=not running)
         stop = gr.skip() if running is None else gr.update(interactive=running)
         return [
             gr.skip() if status is None else status,
+            gr.skip() if broadcast is None else broadcast,
             ready,
             stop,
             gr.skip() if seed is None else seed,

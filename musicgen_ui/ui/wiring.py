@@ -8,6 +8,7 @@ import gradio as gr
 from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.controls import Controls
 from musicgen_ui.ui.inputs import Inputs
+from musicgen_ui.ui.listening import Listening
 from musicgen_ui.ui.result import Result
 from musicgen_ui.ui.runs import Runs
 
@@ -26,6 +27,7 @@ class Sections:
     generate: gr.Button
     stop: gr.Button
     status: gr.HTML
+    listening: Listening
     chip: gr.HTML
     config: gr.Dataframe
     changes: gr.State
@@ -60,7 +62,7 @@ class Sections:
     def ran(self) -> list[gr.blocks.Block]:
         """What a run updates."""
         buttons = [self.generate, self.stop, self.controls.seed, *self.result.actions]
-        return [self.status, *buttons, *self.result.outputs]
+        return [self.status, self.listening.broadcast, *buttons, *self.result.outputs]
 
     @property
     def weighed(self) -> list[gr.components.Component]:
@@ -156,6 +158,6 @@ def _wire_advice(page: gr.Blocks, advice: Advice, s: Sections) -> None:
         [s.changes, s.config, *s.starts],
         **_RUN,
     )
-    opened = [controls.model, inputs.mode, s.status, s.chip, controls.model_note, s.config]
+    opened = [controls.model, inputs.mode, s.status, s.listening.line, s.chip, controls.model_note, s.config]
     page.load(advice.opened, [controls.model, s.changes], opened, **_SMALL)
     s.timer.tick(advice.watch, None, [s.chip, s.timer], **_SMALL)

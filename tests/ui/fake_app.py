@@ -11,15 +11,19 @@ def main() -> None:
     from fake_engine import FakeEngine
 
     from musicgen_ui.limits import Limits
+    from musicgen_ui.ui.broadcast import Broadcasts
     from musicgen_ui.ui.page import build_page, launch_options
+    from musicgen_ui.ui.routes import make_routes
 
     limits = Limits()
     engine = FakeEngine(
         limits,
         seconds_per_token=float(os.environ.get("FAKE_SECONDS_PER_TOKEN", "0.002")),
         warm_up=float(os.environ.get("FAKE_WARM_UP", "1.0")),
+        stall=float(os.environ.get("FAKE_STALL", "0")),
     )
-    build_page(engine, limits).launch(**launch_options(limits))
+    broadcasts = Broadcasts()
+    build_page(engine, limits, broadcasts).launch(**launch_options(limits, make_routes(broadcasts)))
 
 
 if __name__ == "__main__":

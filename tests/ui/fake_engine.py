@@ -1,4 +1,7 @@
-"""An engine without a model, for layout tests: a plucked tone instead of music, a set delay per token."""
+"""An engine without a model, for layout tests: a set delay per token, a plucked tone instead of music.
+
+While that is made, a sine sweep is to be heard: every moment of it differs from every other.
+"""
 
 import threading
 import time
@@ -7,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from musicgen_ui.errors import InputError, MachineError
-from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Loading, Queued, Ready, Starting
+from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Loading, Queued, Ready, Sound, Starting
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request, checked, checked_for_model
@@ -16,13 +19,19 @@ from musicgen_ui.take import Take
 SAMPLING_RATE = 32_000  # Hz
 FRAME_RATE = 50.0  # Hz
 CODEBOOKS = 4
+PIECE = SAMPLING_RATE // 2
+"""samples; the sound is handed over in pieces of that size"""
 MODELS = ("nano", "nano-melody", "small", "medium", "large", "melody", "melody-large", "stereo-small")
 
 
 class FakeEngine:
-    def __init__(self, limits: Limits, seconds_per_token: float = 0.002, warm_up: float = 1.0) -> None:
+    def __init__(
+        self, limits: Limits, seconds_per_token: float = 0.002, warm_up: float = 1.0, stall: float = 0.0
+    ) -> None:
+        """`stall`: seconds that it stands still after half of the tokens."""
         self.limits = limits
         self.delay = seconds_per_token
+        self.stall = stall
         self._ready = time.monotonic() + warm_up
         self._turn = threading.Lock()
         self._jobs: list[FakeJob] = []
@@ -96,11 +105,18 @@ class FakeJob:
         yield Loaded(info)
         total = self.request.settings.max_new_tokens or info.max_length
         begin = time.monotonic()
-        done = 0
+        done = heard = 0
+        yield Generating(0, total, 0.0)
         while done < total and not self._stopped.is_set():
             time.sleep(self.engine.delay)
             done += 1
             yield Generating(done, total, (time.monotonic() - begin) / done)
+            made = round(info.seconds(done) * SAMPLING_RATE)
+            if made - heard >= PIECE or (done == total and made > heard):
+                yield Sound(sweep(heard, made, info.channels), heard, SAMPLING_RATE, info.seconds(total))
+                heard = made
+            if self.engine.stall and done == total // 2:
+                time.sleep(self.engine.stall)
         if self._abandoned.is_set():
             return
         yield Decoding()
@@ -132,6 +148,16 @@ class FakeJob:
         }
         codes = draw.integers(0, 2048, (info.codebooks * info.channels, frames)).astype(np.int16)
         return Take(samples, info.sampling_rate, codes, record, complete)
+
+
+def sweep(start: int, stop: int, channels: int = 1) -> np.ndarray:
+    """(channels, samples) int16: samples `start` to `stop` of a tone that rises from 110 Hz by 200 Hz a second.
+
+    A second channel is the first one turned over.
+    """
+    time_axis = np.arange(start, stop) / SAMPLING_RATE
+    wave = np.sin(2 * np.pi * (110 + 100 * time_axis) * time_axis)
+    return np.round(8000 * np.array([wave, -wave][:channels])).astype(np.int16)
 
 
 def _plucks(draw: np.random.Generator, count: int, channels: int) -> np.ndarray:
