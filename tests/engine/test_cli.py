@@ -119,7 +119,10 @@ def test_help_names_every_option(call):
         (("x", "--takes", "0"), "takes must lie between 1 and 4; it is 0."),
         (("x", "--guidance", "0"), "guidance_scale must lie between 1.0 and 20.0; it is 0.0."),
         (("x", "--seconds", "-1"), "seconds must lie between 0.1 and 3600; it is -1."),
-        (("x", "--engine", "warp"), "There is no engine “warp” here; the engines are auto, mindnlp, graph, int8, int4."),
+        (
+            ("x", "--engine", "warp"),
+            "There is no engine “warp” here; the engines are auto, mindnlp, graph, int8, int4.",
+        ),
         (("x", "--out", "x.ogg"), "Files can be saved as wav, flac, mp3; “.ogg” isn't one of them."),
         (("x", "--out", "nowhere/x.wav"), "There is no folder “nowhere” to save into."),
         (("x", "--audio", "nothing.wav"), "There is no sound file “nothing.wav”."),
