@@ -5,29 +5,34 @@ Leaves training/out/codec.safetensors, and prints how far held-out clips are fro
 """
 
 import argparse
+import math
 import time
 
 import numpy as np
 import torch
 
 from training import data, measures, quantizer
-from training.models import CODEC_FILE, device_and_dtype, make_codec, save_weights, warm_codec
+from training.models import CODEC_FILE, device_and_dtype, even_out, make_codec, save_weights, warm_codec
 from training.oscillators import SAMPLE_RATE
 from training.spectral import Discriminator, SpectralLoss, adversarial_loss, discriminator_loss
 
 STATE = data.OUT / "codec.pt"  # everything that going on needs
-CROP = SAMPLE_RATE  # samples: 1 s, 50 frames
+DECODER_STATE = data.OUT / "codec-decoder.pt"  # the same with --decoder-only
+CROP = SAMPLE_RATE // 2  # samples: 25 frames; steps are what a short time lacks
 BATCH = {"cuda": 64, "cpu": 8}
 POOL_BYTES = {"cuda": 16 << 30, "cpu": 1 << 30}  # of clips held in memory, int16
-LEARNING_RATE = 4e-4  # at its height; falls as a cosine over the time given
+LEARNING_RATE = {"cuda": 4e-4, "cpu": 1e-3}  # at its height; falls as a cosine over the time given
 WARM_UP = {"cuda": 500, "cpu": 100}  # steps
 BETAS = (0.8, 0.99)
 CLIP_GRADIENT = 1.0
-QUANTIZE_FROM = {"cuda": 1500, "cpu": 300}  # steps as a plain autoencoder, after which k-means sets the codebooks
-MEL, STFT, WAVE, COMMITMENT, LOOSE, ADVERSARY = 8.0, 1.0, 1.0, 0.25, 1.0, 0.4  # weights of the losses
-ADVERSARIAL_FROM: float | None = 0.5  # share of the time after which the discriminator joins; None: never
-GAINS = (-12.0, 3.0)  # dB: what a user gives to be continued has any loudness
-TELL_STEPS = {"cuda": 200, "cpu": 20}  # between lines of losses, which are means over them
+QUANTIZE_FROM = {"cuda": 1500, "cpu": 400}  # steps as a noisy autoencoder, after which k-means sets the codebooks
+NOISE = 0.2  # beside latents of spread 1, until then: what matters little is not told, which leaves few dimensions
+FEWER_BOOKS = 0.3  # share of rows that only the first one to three codebooks tell of
+MEL, STFT, WAVE, COMMITMENT, LOOSE, ADVERSARY = 8.0, 1.0, 1.0, 0.25, 0.5, 0.4  # weights of the losses
+ADVERSARIAL_FROM = {"cuda": 0.5, "cpu": 2.0}  # share of the time after which the discriminator joins; 2: never
+GAINS = (-5.0, 2.0)  # dB: codes that tell levels tell less of the music
+LONGEST_STEP = 5.0  # seconds that a step counts for at most: a paused process uses no time
+TELL_STEPS = {"cuda": 200, "cpu": 50}  # between lines of losses, which are means over them
 EVALUATE_SECONDS = 240  # between evaluations; they cost some seconds
 POOL_SECONDS = 60  # between looks for new shards
 HELD_OUT_CLIPS, HELD_OUT_SECONDS = 24, 5
@@ -110,6 +115,9 @@ def evaluate(model, clips: np.ndarray, device: torch.device) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=120, help="in all, with what earlier calls have used")
+    parser.add_argument(
+        "--decoder-only", action="store_true", help="leave encoder and codebooks as they are: old codes stay valid"
+    )
     options = parser.parse_args()
     data.OUT.mkdir(parents=True, exist_ok=True)
     device, dtype = device_and_dtype()
@@ -120,11 +128,13 @@ def main() -> None:
     model = make_codec().to(device)
     print(f"codec: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {device}", flush=True)
     judge, spectral = Discriminator().to(device), SpectralLoss().to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=BETAS, weight_decay=1e-3)
-    judge_optimizer = torch.optim.AdamW(judge.parameters(), lr=LEARNING_RATE / 2, betas=BETAS)
-    step, spent, quantizing = 0, 0.0, False
-    if STATE.is_file():
-        state = torch.load(STATE, map_location=device)
+    learnt = list((model.decoder if options.decoder_only else model).parameters())
+    optimizer = torch.optim.AdamW(learnt, lr=0.0, betas=BETAS, weight_decay=1e-3)
+    judge_optimizer = torch.optim.AdamW(judge.parameters(), lr=0.0, betas=BETAS)
+    step, spent, quantizing, fresh = 0, 0.0, False, False
+    state_file = DECODER_STATE if options.decoder_only else STATE
+    if state_file.is_file():
+        state = torch.load(state_file, map_location=device)
         for name, part in (("model", model), ("judge", judge), ("optimizer", optimizer), ("judges", judge_optimizer)):
             part.load_state_dict(state[name])
         step, spent, quantizing = state["step"], state["spent"], state["quantizing"]
@@ -134,14 +144,20 @@ def main() -> None:
         for layer in model.quantizer.layers:
             quantizer.refresh(layer.codebook, BATCH[device.type] * CROP // 640)
         print(f"warm start from {source}")
+    elif options.decoder_only:
+        raise SystemExit("there is no trained codec whose decoder could learn on")
+    else:
+        fresh = True
+    for part in (model.encoder, model.quantizer):
+        part.requires_grad_(not options.decoder_only)
 
     def save() -> None:
         state = {
             "model": model.state_dict(), "judge": judge.state_dict(), "optimizer": optimizer.state_dict(),
             "judges": judge_optimizer.state_dict(), "step": step, "spent": spent, "quantizing": quantizing,
         }  # fmt: skip
-        torch.save(state, STATE.with_suffix(".part"))
-        STATE.with_suffix(".part").rename(STATE)
+        torch.save(state, state_file.with_suffix(".part"))
+        state_file.with_suffix(".part").rename(state_file)
         save_weights(model, CODEC_FILE, torch.float32)
 
     clips = held_out_clips()
@@ -149,15 +165,17 @@ def main() -> None:
     pool = ClipPool(device)
     while not pool.refresh():
         time.sleep(2)  # the first shard is being rendered
-    looked = evaluated = began = time.perf_counter()
+    if fresh:
+        even_out(model, pool.draw(32)[:, None])
+    looked = evaluated = now = time.perf_counter()
     before, first_step, sums = spent, step, {}
     try:
         while spent < 60 * options.minutes:
-            now = time.perf_counter()
-            spent = before + now - began
+            now, last = time.perf_counter(), now
+            spent += min(now - last, LONGEST_STEP)
             progress = min(1.0, spent / (60 * options.minutes))
             warm = min(1, (step - first_step + 1) / WARM_UP[device.type])
-            rate = LEARNING_RATE * warm * (0.02 + 0.49 * (1 + np.cos(np.pi * progress)))
+            rate = LEARNING_RATE[device.type] * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
             for group in (*optimizer.param_groups, *judge_optimizer.param_groups):
                 group["lr"] = rate
             if now - looked > POOL_SECONDS:
@@ -165,27 +183,36 @@ def main() -> None:
                 looked = now
 
             true = pool.draw(BATCH[device.type])
-            with torch.autocast(device.type, dtype):
+            with torch.autocast(device.type, dtype), torch.set_grad_enabled(not options.decoder_only):
                 latents = model.encoder(true[:, None])
             if not quantizing and step >= QUANTIZE_FROM[device.type]:
                 with torch.no_grad(), torch.autocast(device.type, dtype):
-                    many = [latents] + [model.encoder(pool.draw(BATCH[device.type])[:, None]) for _ in range(15)]
+                    rounds = quantizer.KMEANS_VECTORS // (latents.shape[0] * latents.shape[2])
+                    more = [model.encoder(pool.draw(BATCH[device.type])[:, None]) for _ in range(rounds)]
+                    many = [latents, *more]
                 quantizer.start(model.quantizer, torch.cat(many), latents.shape[0] * latents.shape[2])
                 quantizing = True
-            # Each dimension is held near mean 0, and spread 1 over the time of a clip. Without, latents soon tell no
-            # more of a clip than how loud it is, all frames fall to one code, and it takes long to get away from that.
-            spread, mean = latents.float().std(2).mean(0), latents.float().mean((0, 2))
-            loose = (mean**2 + (spread - 1) ** 2).mean()
+            # Latents are held near mean 0 and spread 1 over the time of a clip, else they soon tell no more of a clip
+            # than how loud it is. Only the mean spread is: spread alike in all dimensions they'd be hard to quantize.
+            spread, mean = latents.float().std(2).mean(), latents.float().mean((0, 2))
+            loose = (mean**2).mean() + (spread - 1) ** 2
             commitment = torch.zeros((), device=device)
             if quantizing:
-                latents, commitment, _ = quantizer.quantize(model.quantizer, latents, learning=True)
+                few = torch.rand(len(true), device=device) < FEWER_BOOKS
+                books = len(model.quantizer.layers)
+                stages = torch.where(few, torch.randint(1, books, (len(true),), device=device), books)
+                latents, commitment, _ = quantizer.quantize(
+                    model.quantizer, latents, learning=not options.decoder_only, stages=stages
+                )
+            else:
+                latents = latents + NOISE * torch.randn_like(latents)
             with torch.autocast(device.type, dtype):
                 made = model.decoder(latents)[:, 0, :CROP].float()
             mel, stft = spectral(made, true)
             wave = (made - true).abs().mean() / true.abs().mean().clamp_min(1e-3)
             loss = MEL * mel + STFT * stft + WAVE * wave + COMMITMENT * commitment + LOOSE * loose
             parts = {"mel": mel, "stft": stft, "wave": wave, "commitment": commitment, "loose": loose}
-            if quantizing and ADVERSARIAL_FROM is not None and progress >= ADVERSARIAL_FROM:
+            if quantizing and progress >= ADVERSARIAL_FROM[device.type]:
                 with torch.autocast(device.type, dtype):
                     real, real_features = judge(true)
                     told, _ = judge(made.detach())
@@ -204,14 +231,14 @@ def main() -> None:
             optimizer.zero_grad()
             loss.backward()
             judge.requires_grad_(True)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_GRADIENT)
+            torch.nn.utils.clip_grad_norm_(learnt, CLIP_GRADIENT)
             optimizer.step()
             step += 1
 
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0) + value.detach()
             if step % TELL_STEPS[device.type] == 0:
-                speed = (step - first_step) / (time.perf_counter() - began)
+                speed = (step - first_step) / max(1e-9, spent - before)
                 told = ", ".join(f"{name} {float(value) / TELL_STEPS[device.type]:.3f}" for name, value in sums.items())
                 print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s): {told}", flush=True)
                 sums = {}

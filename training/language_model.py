@@ -6,6 +6,7 @@ the other checkpoint's weights or the bundled ones, as far as they fit. Leaves t
 """
 
 import argparse
+import math
 import time
 
 import numpy as np
@@ -28,18 +29,21 @@ from training.models import (
 )
 from training.random_weights import write_tokenizer
 
-BATCH = {"cuda": 96, "cpu": 8}  # clips of ten seconds; of long clips a third
+BATCH = {"cuda": 96, "cpu": 8}  # clips of ten seconds; more of shorter ones, fewer of long ones
 LEARNING_RATE = {"cuda": 1.5e-3, "cpu": 8e-4}  # at its height; falls as a cosine over the time given
 WARM_UP = {"cuda": 300, "cpu": 100}  # steps
 BETAS, WEIGHT_DECAY, CLIP_GRADIENT = (0.9, 0.95), 0.05, 1.0
-LONG_BATCHES = 0.2  # share of batches with clips of thirty seconds
+# share of batches, seconds of the clips, seconds of their beginnings that are learnt: a half shows twice as many clips
+LENGTHS = ((0.6, data.SECONDS, 5.0), (0.28, data.SECONDS, data.SECONDS), (0.12, data.LONG_SECONDS, data.LONG_SECONDS))
 NO_TEXT, NO_CHROMA, NOTHING = 0.08, 0.15, 0.08  # shares of rows without: for guidance, and for who gives only one
 CODEBOOK_WEIGHTS = (1.6, 1.0, 0.8, 0.6)  # of the losses: what the first gets wrong is heard most
 TEXT_TOKENS = 48  # longer captions are cut
 TEXT_STEP = 8  # captions are padded to a multiple, so that few shapes are compiled
 COMPILE = {"cuda": True, "cpu": False}
+LONGEST_STEP = 10.0  # seconds that a step counts for at most: a paused process uses none
 EVALUATE_SECONDS = {"cuda": 120, "cpu": 600}
 HELD_OUT_BATCHES = 4
+FRAME_RATE = 50
 PAD = nano.CODEBOOK_SIZE  # starts every row, and stands where the delay leaves no code
 SAMPLES = ("slow bells in D minor", "upbeat chiptune with drums", "慢速的钢琴曲，没有鼓", "happy birthday party")
 TOKENIZER_PIECES = 4_000  # of music whose captions the tokenizer is made of
@@ -77,17 +81,19 @@ class Codes:
 
     def draw(self, count: int, generator: torch.Generator | None = None, seconds: float = 0.0):
         """codes (batch, codebooks, frames), chroma (batch, frames), ids (batch, tokens) as short as they go."""
-        lengths = list(self.parts)
+        heard = seconds
         if not seconds:
-            chance = float(torch.rand((), generator=generator))
-            seconds = lengths[-1] if chance < LONG_BATCHES else lengths[0]
+            known = [length for length in LENGTHS if length[1] in self.parts]
+            chances = torch.tensor([share for share, _, _ in known])
+            _, seconds, heard = known[int(torch.multinomial(chances, 1, generator=generator))]
         codes, chroma, ids = self.parts[seconds]
-        count = max(1, int(count * data.SECONDS / seconds))
+        count = max(1, int(count * data.SECONDS / heard))
         rows = torch.randint(len(codes), (count,), generator=generator).to(self.device)
         which = torch.randint(ids.shape[1], (count,), generator=generator).to(self.device)
         ids = ids[rows, which].long()
         longest = int((ids != 0).sum(1).max())
-        return codes[rows].long(), chroma[rows].long(), ids[:, : -(-longest // TEXT_STEP) * TEXT_STEP]
+        codes = codes[rows, :, : int(heard * FRAME_RATE)]
+        return codes.long(), chroma[rows].long(), ids[:, : -(-longest // TEXT_STEP) * TEXT_STEP]
 
 
 def conditions(model, melody: bool, chroma, ids, kept_text, kept_chroma):
@@ -224,16 +230,16 @@ def main() -> None:
     decoder = torch.compile(model.decoder) if COMPILE[device.type] else model.decoder
     weights = torch.tensor(CODEBOOK_WEIGHTS, device=device)
     weights = weights / weights.sum()
-    began = evaluated = time.perf_counter()
+    evaluated = now = time.perf_counter()
     before, first_step, total = spent, step, torch.zeros(nano.CODEBOOKS, device=device)
     try:
         while spent < 60 * options.minutes:
-            now = time.perf_counter()
-            spent = before + now - began
+            now, last = time.perf_counter(), now
+            spent += min(now - last, LONGEST_STEP)
             progress = min(1.0, spent / (60 * options.minutes))
             warm = min(1, (step - first_step + 1) / WARM_UP[device.type])
             for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE[device.type] * warm * (0.02 + 0.49 * (1 + np.cos(np.pi * progress)))
+                group["lr"] = LEARNING_RATE[device.type] * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
             batch = train.draw(size)
             chance = torch.rand(3, len(batch[0]), device=device)
             something = chance[0] >= NOTHING
@@ -247,7 +253,7 @@ def main() -> None:
             step += 1
             total += each.detach()
             if step % 20 == 0:
-                speed = (step - first_step) / (time.perf_counter() - began)
+                speed = (step - first_step) / max(1e-9, spent - before)
                 told = " ".join(f"{value / 20:.3f}" for value in total.tolist())
                 clips = step * size / max(1, len(train))
                 print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s, {clips:.1f} rounds): {told}", flush=True)

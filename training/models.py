@@ -48,6 +48,30 @@ def make_model(melody: bool) -> torch.nn.Module:
     return model
 
 
+@torch.no_grad()
+def even_out(codec: transformers.EncodecModel, audio: torch.Tensor) -> None:
+    """Scales fresh convolutions so that each one's output has spread 1 on audio (batch, channels, samples).
+
+    (LSUV, Mishkin and Matas 2016.) As they are initialised music is lost among their biases: latents come out alike
+    for all clips, the decoder learns to do without them, and no codes come into use.
+    """
+
+    def scale(convolution, _, output):
+        spread = output.std().clamp_min(1e-6)
+        convolution.parametrizations.weight.original0.div_(spread)
+        return output / spread
+
+    hooks = []
+    for module in codec.modules():
+        if isinstance(module, torch.nn.Conv1d | torch.nn.ConvTranspose1d):
+            module.bias.zero_()
+            hooks.append(module.register_forward_hook(scale))
+    codec.decoder(codec.encoder(audio))
+    for hook in hooks:
+        hook.remove()
+    codec.decoder.layers[-1].conv.parametrizations.weight.original0.mul_(float(audio.std()))
+
+
 def make_codec() -> transformers.EncodecModel:
     """The codec alone, with fresh weights."""
     config = {name: value for name, value in nano.config(False)["audio_encoder"].items() if name != "model_type"}

@@ -7,14 +7,21 @@ al. 2017 (VQ-VAE, appendix A.1), Zeghidour et al. 2021 (SoundStream: residual st
 import torch
 from torch.nn import functional as F
 
-DECAY = 0.98  # of the moving averages, per step: latents drift fast at first, and codes left behind are lost
+DECAY = 0.99  # of the moving averages, per step: latents drift fast at first, and codes left behind are lost
 DEAD = 0.15  # a code is dead below this share of an even share of the vectors: after a hundred steps without any
-KMEANS_ROUNDS = 15
-KMEANS_VECTORS = 30_000
+KMEANS_ROUNDS = 20
+KMEANS_VECTORS = 40_000
+SPLIT = 0.2  # how far from its code, towards one of the vectors that fall to it, a revived code is put
 
 
-def quantize(quantizer, latents: torch.Tensor, learning: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """latents (batch, width, frames) → quantized (straight through), commitment, codes (batch, codebooks, frames)."""
+def quantize(
+    quantizer, latents: torch.Tensor, learning: bool, stages: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """latents (batch, width, frames) → quantized (straight through), commitment, codes (batch, codebooks, frames).
+
+    stages (batch,): how many codebooks each row is told by, for the first to learn what matters most (Kumar et al.
+    2023, quantizer dropout).
+    """
     with torch.autocast(latents.device.type, enabled=False):
         batch, width, frames = latents.shape
         vectors = latents.float().permute(0, 2, 1).reshape(-1, width)  # (N, width)
@@ -22,14 +29,17 @@ def quantize(quantizer, latents: torch.Tensor, learning: bool) -> tuple[torch.Te
             vectors.detach().var(0).mean().clamp_min(1e-6)
         )  # or the loss would be least where all latents are equal
         residual, total, commitment, codes = vectors, 0, 0, []
-        for layer in quantizer.layers:
+        for stage, layer in enumerate(quantizer.layers):
             book = layer.codebook
             index = book.quantize(residual.detach())
             chosen = F.embedding(index, book.embed)
             commitment = commitment + F.mse_loss(residual, chosen) / spread
             if learning:
                 learn(book, residual.detach(), index)
-            residual, total = residual - chosen, total + chosen
+            residual = residual - chosen
+            if stages is not None:
+                chosen = chosen * (stages > stage).repeat_interleave(frames)[:, None]
+            total = total + chosen
             codes.append(index.view(batch, frames))
         quantized = vectors + (total - vectors).detach()
         return quantized.view(batch, frames, width).permute(0, 2, 1), commitment, torch.stack(codes, 1)
@@ -45,10 +55,20 @@ def learn(book, vectors: torch.Tensor, index: torch.Tensor) -> None:
     book.embed_avg.lerp_(sums, 1 - DECAY)
     even = len(vectors) / size
     dead = (book.cluster_size < DEAD * even)[:, None]
-    newcomers = vectors[torch.randint(len(vectors), (size,), device=vectors.device)]
+    newcomers = halves(book.embed, vectors, index)
     book.embed.copy_(torch.where(dead, newcomers, book.embed_avg / book.cluster_size.clamp_min(1e-5)[:, None]))
     book.embed_avg.copy_(torch.where(dead, newcomers * even, book.embed_avg))
     book.cluster_size.copy_(torch.where(dead[:, 0], torch.full_like(counts, even), book.cluster_size))
+
+
+def halves(codes: torch.Tensor, vectors: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """New codes (size, width) beside those in much use, to share their vectors (Linde, Buzo and Gray 1980).
+
+    A vector itself would make a poor code: in many dimensions the mean of all is nearer to any other than it is, so
+    nothing would fall to it, and few codes would serve all.
+    """
+    drawn = torch.randint(len(vectors), (len(codes),), device=vectors.device)
+    return torch.lerp(codes[index[drawn]], vectors[drawn], SPLIT)
 
 
 @torch.no_grad()
@@ -64,7 +84,7 @@ def start(quantizer, latents: torch.Tensor, per_step: int) -> None:
             index = book.quantize(residual)
             counts = torch.zeros_like(book.cluster_size).index_add_(0, index, torch.ones_like(residual[:, 0]))
             sums = torch.zeros_like(book.embed).index_add_(0, index, residual)
-            newcomers = residual[torch.randint(len(residual), (size,), device=residual.device)]
+            newcomers = halves(book.embed, residual, index)
             means = sums / counts.clamp_min(1)[:, None]
             book.embed.copy_(torch.where((counts == 0)[:, None], newcomers, means))
         refresh(book, per_step)

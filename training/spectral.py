@@ -9,8 +9,8 @@ from training.measures import mel_filters
 from training.oscillators import SAMPLE_RATE
 
 # (window in samples, mel bands): from single partials of the bass to the edge of a drum stroke; hop is a quarter
-MEL_SCALES = ((4096, 160), (2048, 128), (1024, 64), (512, 32), (256, 16), (128, 8))
-STFT_WINDOWS = (2048, 512, 128)  # of the mel scales' windows, those whose spectra are compared bin by bin as well
+MEL_SCALES = ((2048, 128), (512, 48), (128, 12))
+STFT_WINDOWS = (2048, 512)  # of the mel scales' windows, those whose spectra are compared bin by bin as well
 FLOOR = 1e-5
 DISCRIMINATOR_WINDOWS = (2048, 1024, 512)
 DISCRIMINATOR_FILTERS = 24
