@@ -311,6 +311,9 @@ class Engine:
                 job.tell(event)
 
     def _measure(self, job: Job, finished: Finished) -> None:
+        """The pace of the engine that is taken where none is named."""
+        if job.request.engine != "auto":
+            return
         if finished.takes and finished.takes[0].record["tokens"] >= worker.WARM_UP_TOKENS:
             record = finished.takes[0].record
             rows = len(finished.takes) * (1 + (record["guidance_scale"] > 1))

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
+
 from musicgen_ui.errors import AppError, MachineError
-from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Loading, Ready
+from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Loading, Ready, Sound
 from musicgen_ui.model_info import ModelInfo
-from musicgen_ui.request import Request, Settings
+from musicgen_ui.request import Request
 
 WARM_UP_TOKENS = 25
 _PROGRESS_SECONDS = 0.1
@@ -108,10 +110,9 @@ class _Worker:
             self._tell(None, Loading(name))
             try:
                 model = self.pipeline.load(name, folder)
+                self._begin(name)  # compiles
                 started = time.perf_counter()
-                self.pipeline.run(
-                    Request(mode="text", prompts=("warm up",), model=name, seed=0, settings=Settings(WARM_UP_TOKENS))
-                )
+                self._begin(name)
                 seconds = (time.perf_counter() - started) / WARM_UP_TOKENS
             except Exception:
                 log.exception("%s could not be preloaded", name)
@@ -119,6 +120,17 @@ class _Worker:
             self.connection.send(Measured(model.info, seconds))
             self._tell(None, Loaded(model.info))
         self._tell(None, Ready())
+
+    def _begin(self, name: str) -> None:
+        """Makes the first tokens of a take of the length that is asked for when a call names none."""
+        done = 0
+
+        def count(stage: str, tokens: int, total: int) -> None:
+            nonlocal done
+            done = tokens
+
+        request = Request(mode="text", prompts=("warm up",), model=name, seed=0)
+        self.pipeline.run(request, count, lambda: done >= WARM_UP_TOKENS)
 
     def run(self, message: Run) -> None:
         job, request = message.job, message.request
@@ -131,7 +143,10 @@ class _Worker:
 
                 check_room_for(message.folder, request.model)
                 self._tell(job, Loaded(self.pipeline.load(request.model, message.folder, request.engine).info))
-            takes = self.pipeline.run(request, _Reporter(self, job), lambda: job in self.stopped)
+            info = self.pipeline.load(request.model, message.folder, request.engine).info
+            clip_seconds = request.clips[0].seconds if request.mode == "continue" else 0.0
+            reporter = _Reporter(self, job, info, clip_seconds)
+            takes = self.pipeline.run(request, reporter, lambda: job in self.stopped, reporter.heard)
             self._tell(job, Finished(tuple(takes)))
         except _Abandoned:
             self._tell(job, Finished(()))
@@ -154,9 +169,10 @@ class _Worker:
 class _Reporter:
     """Turns the pipeline's progress into events, not more of them than anyone can see."""
 
-    def __init__(self, worker: _Worker, job: int) -> None:
-        self._worker, self._job = worker, job
+    def __init__(self, worker: _Worker, job: int, info: ModelInfo, clip_seconds: float) -> None:
+        self._worker, self._job, self._info, self._clip_seconds = worker, job, info, clip_seconds
         self._first = self._last = 0.0
+        self._total = 0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         now = time.perf_counter()
@@ -165,9 +181,16 @@ class _Reporter:
                 raise _Abandoned
             self._worker._tell(self._job, Decoding())
             return
+        self._total = total
         if done == 0:
             self._first = now
         elif now - self._last < _PROGRESS_SECONDS and done < total:
             return
         self._last = now
         self._worker._tell(self._job, Generating(done, total, (now - self._first) / max(done, 1)))
+
+    def heard(self, piece: np.ndarray, start: int) -> None:
+        """A piece of the first take, (channels, samples) float32, that begins at sample `start`."""
+        pcm = np.round(piece.clip(-1, 1) * 32767).astype(np.int16)
+        seconds = self._clip_seconds + self._info.seconds(self._total)
+        self._worker._tell(self._job, Sound(pcm, start, self._info.sampling_rate, seconds))

@@ -15,7 +15,7 @@ from musicgen_ui.decoding.weights import DecoderWeights, LayerWeights
 
 _CAPACITIES = (256, 512, 1024, 1536, 2048)  # positions
 _CHUNK = 64  # steps of a prompt that are fed at once
-_PLACES = 16  # cross-attention's places come in multiples, so that few shapes are compiled
+_PLACES = 32  # cross-attention's places come in multiples, so that few shapes are compiled
 _KEPT = 3  # sets of caches
 _MASKED = -1e9
 _EPSILON = 1e-5  # of LayerNorm
