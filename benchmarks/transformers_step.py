@@ -38,10 +38,10 @@ elif options.subject == "as-installed":
     import mindnlp  # noqa: F401  (MindNLP first: it stands in for torch when transformers is imported)
 
 # isort: split
-import numpy as np
-import torch
-from transformers import DynamicCache, EncoderDecoderCache, MusicgenForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutput
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from transformers import DynamicCache, EncoderDecoderCache, MusicgenForConditionalGeneration  # noqa: E402
+from transformers.modeling_outputs import BaseModelOutput  # noqa: E402
 
 dtype = torch.bfloat16 if options.subject == "torch-bf16" else torch.float32
 if options.subject.startswith("torch"):

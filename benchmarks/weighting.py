@@ -1,5 +1,6 @@
 """From steps at a few positions to the mean step of a whole take."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from statistics import median
 
@@ -10,7 +11,7 @@ def weights(positions: Sequence[int], steps: int) -> list[float]:
     Between two neighbouring positions a step's time is taken to grow in a straight line, as the cache does that it
     reads; before the first and after the last position the nearest line goes on. `positions` ascend, two at least.
     """
-    if len(positions) < 2 or any(later <= earlier for earlier, later in zip(positions, positions[1:], strict=False)):
+    if len(positions) < 2 or any(later <= earlier for earlier, later in itertools.pairwise(positions)):
         raise ValueError(f"Expected at least two ascending positions, got {list(positions)}")
     result = [0.0] * len(positions)
     for step in range(steps):
