@@ -1,6 +1,6 @@
 """How fast the app is, beside MindNLP as installed and torch + transformers, all in one run on the same cores.
 
-    python -m benchmarks                     everything; writes the table, the chart, the JSON and the README's section
+    python -m benchmarks                     everything; writes results.md, results.json, speed.svg and the README's section
     python -m benchmarks --quick --json      fewer measurements; prints one JSON object and writes nothing
     python -m benchmarks --only int8 torch-bf16      some of it; writes nothing
 
@@ -17,17 +17,16 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
-from statistics import median
 
 from benchmarks import report
 from benchmarks.checkpoint import FOLDER
+from benchmarks.figures import figures_of
 from benchmarks.machine import machine
-from benchmarks.weighting import mean_of_take
 from musicgen_ui.paths import ASSETS
 
 CORES = 2
 TAKE = 500  # steps of the take whose mean step is given
-POSITIONS = (16, 250, 490)  # where steps are timed, in a take's first half minute of 503
+POSITIONS = (16, 250, 490)  # where steps are timed, the cache filled up to there
 QUICK = {"steps": 7, "slow_steps": 1, "takes": 5, "loads": 3}  # steps: at each position; slow: MindNLP's as installed
 FULL = {"steps": 25, "slow_steps": 5, "takes": 7, "loads": 7}
 TORCH = Path(".venv-benchmarks/bin/python")  # made by `make bench`
@@ -38,12 +37,6 @@ BUSY = 0.5  # processes that ran on average in the last minute: more than this d
 SUBJECTS = (
     "bandwidth", "int8", "int4", "graph", "mindnlp", "torch-f32", "torch-bf16", "as-installed",
     "takes", "takes-int4", "nano", "load",
-)  # fmt: skip
-FIGURES = (
-    "int8_ms", "int4_ms", "graph_ms", "mindnlp_ms", "mindnlp_as_installed_ms", "torch_f32_ms", "torch_bf16_ms",
-    "bandwidth_gb_s", "int8_bandwidth_share", "four_takes_ratio", "ten_seconds_s", "ten_seconds_int4_s",
-    "first_sound_s", "nano_ten_seconds_s", "nano_first_sound_s", "codec_s_per_s", "load_s", "first_load_s",
-    "peak_gb", "first_peak_gb", "resident_gb",
 )  # fmt: skip
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
@@ -67,26 +60,23 @@ def say(*words: object) -> None:
 
 
 def measure(subject: str, module: str, *arguments: object, python: Path | str = sys.executable) -> None:
-    """Runs `module` and keeps the JSON object that it prints last as runs[subject]."""
+    """Runs `module` and keeps the JSON object that it prints last as runs[subject]; says so where there is none."""
     say(f"{subject} …")
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as errors:
         command = [str(python), "-m", f"benchmarks.{module}", *map(str, arguments)]
         try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True, timeout=TIMEOUT)
-            runs[subject] = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
-        except (subprocess.TimeoutExpired, ValueError, IndexError) as fault:
-            runs[subject] = {}
-            say(f"{subject}: {type(fault).__name__}")
-        if not runs[subject]:
-            failed.append(subject)
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, timeout=TIMEOUT, check=True
+            )
+        except subprocess.SubprocessError as fault:
             errors.seek(0)
-            say(f"{subject}: not measured\n" + "".join(errors.readlines()[-15:]))
-            del runs[subject]
+            failed.append(subject)
+            say(f"{subject}: not measured. {fault}\n{''.join(errors.readlines()[-15:])}")
             return
-    runs[subject]["wall_s"] = round(time.perf_counter() - started, 1)
+    runs[subject] = json.loads(done.stdout.splitlines()[-1])
     versions.update(runs[subject].pop("versions", {}))
-    say(f"{subject}: {runs[subject]['wall_s']} s")
+    say(f"{subject}: {time.perf_counter() - started:.0f} s")
 
 
 busy = os.getloadavg()[0]
@@ -115,9 +105,8 @@ for subject in ("torch-f32", "torch-bf16"):
         measure(subject, "transformers_step", subject, FOLDER, *steps, python=options.torch)
 if "mindnlp" in wanted:
     measure("mindnlp", "transformers_step", "mindnlp", FOLDER, *steps)
-if (
-    "as-installed" in wanted
-):  # seconds a step: only the first position warms up, it is there twice and the second stands
+if "as-installed" in wanted:
+    # Seconds a step, so only the process as a whole warms up: the first position is there twice, the second time counts.
     few = ["--positions", places[0], *places, "--steps", effort["slow_steps"], "--warm-up", 0]
     measure("as-installed", "transformers_step", "as-installed", FOLDER, *few)
 if "takes" in wanted:
@@ -131,64 +120,21 @@ if "load" in wanted:
     for number in range(effort["loads"]):
         measure(f"load-{number + 1}", "load", "int8", FOLDER)
 
-# From what was measured to the figures.
-figures: dict = dict.fromkeys(FIGURES)
-for subject, name in (
-    ("mindnlp", "mindnlp_ms"),
-    ("as-installed", "mindnlp_as_installed_ms"),
-    ("torch-f32", "torch_f32_ms"),
-    ("torch-bf16", "torch_bf16_ms"),
-):
-    if subject in runs:
-        times = {int(position): each for position, each in runs[subject]["positions_ms"].items()}
-        figures[name] = mean_of_take(times, TAKE)
-for engine in ("int8", "int4", "graph"):
-    if engine in runs:
-        times = {int(position): each for position, each in runs[engine]["rows_ms"]["2"].items()}
-        figures[f"{engine}_ms"] = mean_of_take(times, TAKE)
-if "int8" in runs:
-    times = {int(position): each for position, each in runs["int8"]["rows_ms"]["8"].items()}
-    figures["four_takes_ratio"] = mean_of_take(times, TAKE) / figures["int8_ms"]
-if "bandwidth" in runs:
-    figures["bandwidth_gb_s"] = median(runs["bandwidth"]["gb_s"])
-if "int8" in runs and "bandwidth" in runs:  # both bytes and times grow linearly within a take: means are enough
-    gigabytes = (runs["int8"]["weight_bytes"] + runs["int8"]["cache_bytes"]) / 1e9
-    figures["int8_bandwidth_share"] = gigabytes / (figures["int8_ms"] / 1e3) / figures["bandwidth_gb_s"]
-for subject, whole, first in (
-    ("takes", "ten_seconds_s", "first_sound_s"),
-    ("takes-int4", "ten_seconds_int4_s", None),
-    ("nano", "nano_ten_seconds_s", "nano_first_sound_s"),
-):
-    if subject in runs:
-        figures[whole] = median(runs[subject]["to_file_s"])
-        if first:
-            figures[first] = median(runs[subject]["to_first_sound_s"])
-if "takes" in runs:
-    figures["codec_s_per_s"] = median(runs["takes"]["codec_s_per_s"])
-loads = [runs[name] for name in runs if name.startswith("load-")]
-if "first-load" in runs:
-    figures["first_load_s"] = runs["first-load"]["load_s"]
-    figures["first_peak_gb"] = runs["first-load"]["peak_bytes"] / 1e9
-if loads:
-    figures["load_s"] = median(load["load_s"] for load in loads)
-    figures["peak_gb"] = max(load["peak_bytes"] for load in loads) / 1e9
-    figures["resident_gb"] = median(load["resident_bytes"] for load in loads) / 1e9
-
-figures = {name: value if value is None else float(f"{value:.4g}") for name, value in figures.items()}
+figures: dict = figures_of(runs, TAKE)
 figures |= {"machine": machine(CORES), "versions": versions, "date": date.today().isoformat(), "quick": options.quick}
 figures["load_average_before"] = round(busy, 2)
-everything = json.dumps(figures | {"runs": runs}, indent=None if options.json else 1) + "\n"
 if options.json:
-    print(everything, end="")
+    print(json.dumps(figures | {"runs": runs}))
 else:
-    print(report.conditions(figures) + "\n" + report.table(figures), end="")
+    print(f"{report.conditions(figures)}\n{report.table(figures)}", end="")
     if options.quick or options.only:
         say("no files are written: that is for a run of everything at full length")
     else:
         here, readme = Path(__file__).parent, Path("README.md")
-        (here / "results.json").write_text(everything, encoding="utf-8")
+        (here / "results.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         (here / "results.md").write_text(f"{report.conditions(figures)}\n{report.table(figures)}", encoding="utf-8")
         (here / "speed.svg").write_text(report.chart(figures), encoding="utf-8")
+        (FOLDER.parent / "runs.json").write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
         text = report.with_section(readme.read_text(encoding="utf-8"), report.section(figures))
         readme.write_text(text, encoding="utf-8")
 sys.exit(1 if failed else 0)

@@ -1,6 +1,6 @@
 """What the benchmarks ask of the app's engines: the only file here that knows their interface.
 
-Importing it imports MindNLP. Everything else is `Pipeline`'s and `MusicGen`'s public face.
+Importing it imports MindNLP.
 """
 
 import shutil
@@ -12,11 +12,16 @@ import numpy as np
 from musicgen_ui.musicgen import MusicGen
 from musicgen_ui.pipeline import Pipeline
 from musicgen_ui.request import Settings
+from musicgen_ui.take import Take
+
+TEXT_TOKENS = 16
 
 
 def load(folder: Path, engine: str) -> MusicGen:
     """The checkpoint in `folder`, ready to generate with `engine`."""
-    return Pipeline().load("benchmark", folder, engine=engine)
+    model = Pipeline().load("benchmark", folder)
+    model._decoder(model.engine_for(engine))
+    return model
 
 
 def forget_kept_weights(folder: Path) -> None:
@@ -24,34 +29,48 @@ def forget_kept_weights(folder: Path) -> None:
     shutil.rmtree(folder / "quantised", ignore_errors=True)
 
 
-class Decoder:
-    """`engine`'s decoder for `rows` rows, guidance's included, and takes of up to `length` tokens."""
+def generate(model: MusicGen, engine: str, prompt: str, seconds: float, seed: int, heard: Callable) -> Take:
+    """One take; `heard(samples, start)` is called with each piece as soon as it is decoded."""
+    settings = Settings(max_new_tokens=model.info.tokens(seconds))
+    [take] = model.generate([prompt], settings, seeds=[seed], engine=engine, heard=heard)
+    return take
 
-    def __init__(self, model: MusicGen, engine: str, rows: int, length: int) -> None:
-        self.rows = rows
-        self._decoder = model.decoder(engine, rows, length)
+
+class Steps:
+    """Decoding steps of `engine` on `rows` rows, guidance's included: the second half of them is without text."""
+
+    def __init__(self, model: MusicGen, engine: str, rows: int, capacity: int) -> None:
+        self._decoder, self._embeddings = model._decoder(engine), model._embeddings
+        self._rows, self._capacity = rows, capacity
+        config = model._config["decoder"]
         rng = np.random.default_rng(1)
-        self._codes = rng.integers(0, model.model.config.decoder.vocab_size, (rows, model.info.codebooks))
+        self._codes = rng.integers(0, config["vocab_size"], (rows, config["num_codebooks"], capacity))
+        self._states = rng.standard_normal((rows, TEXT_TOKENS, config["hidden_size"]), dtype=np.float32)
+        self._states[rows // 2 :] = 0
+        self._mask = np.ones((rows, TEXT_TOKENS), bool)
+        self._mask[rows // 2 :] = False
 
     def move_to(self, position: int) -> None:
-        """The next step is `position`'s, as if those before it had been taken."""
-        self._decoder.position = position
+        """The next step is `position`'s: fills the cache up to there."""
+        self._decoder.begin(self._rows, self._capacity, self._states, self._mask)
+        self._decoder.feed(self._embeddings(self._codes[..., :position], 0))
+        self._position = position
 
     def step(self) -> np.ndarray:
-        """Logits (rows, codebooks, vocabulary) after one step."""
-        return self._decoder.step(self._codes)
+        """Codes in, logits (rows, codebooks, vocabulary) out."""
+        codes = self._codes[..., self._position : self._position + 1]
+        logits = self._decoder.feed(self._embeddings(codes, self._position))
+        self._position += 1
+        return logits
 
-    def weight_bytes(self) -> int:
-        """Read in each step: the layers' matrices, with their scales, and the heads'."""
-        return self._decoder.weight_bytes
+    def bytes_read(self, position: int) -> dict[str, int]:
+        """What the step at `position` has to read: weights with their scales, keys and values with theirs.
 
-    def cache_bytes(self, position: int) -> int:
-        """Read in the step at `position`: the keys and values of all positions up to it, and of the text."""
-        return self._decoder.cache_bytes(position)
-
-
-def generate(model: MusicGen, engine: str, prompt: str, seconds: float, seed: int, sound: Callable):
-    """One take; `sound(pcm, start)` is called with each piece as soon as it is decoded."""
-    settings = Settings(max_new_tokens=model.info.tokens(seconds))
-    [take] = model.generate([prompt], settings, seeds=[seed], engine=engine, sound=sound)
-    return take
+        Not the cross-attention's: its weights are used once in a take, its keys and values are 16 positions.
+        """
+        weights, kept = self._decoder._arrays, self._decoder._cache
+        once = ("cross_key", "cross_value")
+        return {
+            "weights": sum(array.nbytes for name, array in weights.items() if not any(part in name for part in once)),
+            "cache": sum(array.nbytes for array in kept) * position // kept.key_scales.shape[-1],
+        }

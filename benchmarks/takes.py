@@ -23,7 +23,7 @@ class FirstSound:
 
     at: float | None = None
 
-    def __call__(self, pcm, start) -> None:
+    def __call__(self, samples, start) -> None:
         self.at = self.at or time.perf_counter()
 
 
