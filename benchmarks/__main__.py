@@ -1,7 +1,7 @@
 """How fast the app is, beside MindNLP as installed and torch + transformers, all in one run on the same cores.
 
-    python -m benchmarks                     everything; writes results.md, results.json, speed.svg and the README's section
-    python -m benchmarks --quick --json      fewer measurements; prints one JSON object and writes nothing
+    python -m benchmarks                            everything; writes results.md, results.json, speed.svg, the README
+    python -m benchmarks --quick --json             fewer measurements; prints one JSON object and writes nothing
     python -m benchmarks --only int8 torch-bf16      some of it; writes nothing
 
 Every subject is measured in a process of its own, one after the other. What can't be measured (no environment with
@@ -106,7 +106,7 @@ for subject in ("torch-f32", "torch-bf16"):
 if "mindnlp" in wanted:
     measure("mindnlp", "transformers_step", "mindnlp", FOLDER, *steps)
 if "as-installed" in wanted:
-    # Seconds a step, so only the process as a whole warms up: the first position is there twice, the second time counts.
+    # Seconds a step: only the process as a whole warms up. The first position is there twice, the second time counts.
     few = ["--positions", places[0], *places, "--steps", effort["slow_steps"], "--warm-up", 0]
     measure("as-installed", "transformers_step", "as-installed", FOLDER, *few)
 if "takes" in wanted:
