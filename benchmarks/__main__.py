@@ -2,7 +2,7 @@
 
     python -m benchmarks                            everything; writes results.md, results.json, speed.svg, the README
     python -m benchmarks --quick --json             fewer measurements; prints one JSON object and writes nothing
-    python -m benchmarks --only int8 torch-bf16      some of it; writes nothing
+    python -m benchmarks --only int8 torch-bf16     some of it; writes nothing
 
 Every subject is measured in a process of its own, one after the other. What can't be measured (no environment with
 torch, say) is null, and stderr says why. Nothing else should run on the machine meanwhile.
