@@ -20,6 +20,12 @@ TIED = "text_encoder.encoder.embed_tokens.weight"  # is text_encoder.shared.weig
 
 def random_weights(config: Mapping, seed: int) -> dict[str, np.ndarray]:
     """float32 weights for `config` (a config.json), by the names of Meta's files."""
+    shapes = weight_shapes(config)
+    return {published_name(name): weight(name, shapes, seed) for name in shapes}
+
+
+def weight_shapes(config: Mapping) -> dict[str, tuple[int, ...]]:
+    """The shapes of `config`'s weights, by torch's names."""
     import torch
     import transformers
 
@@ -32,17 +38,23 @@ def random_weights(config: Mapping, seed: int) -> dict[str, np.ndarray]:
         model_class, config_class = transformers.MusicgenForConditionalGeneration, transformers.MusicgenConfig
     with torch.device("meta"):  # names and shapes only
         model = model_class(config_class.from_dict(copy.deepcopy(dict(config))))
-    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items() if name != TIED}
-    weights = {name: _value(name, shape, seed) for name, shape in shapes.items()}
-    for name in [name for name in weights if name.endswith("original1")]:  # unit gain: |v| per output channel
-        direction = weights[name]
-        norm = np.sqrt((direction.astype(np.float64) ** 2).sum(axis=(1, 2), keepdims=True))
-        weights[name.replace("original1", "original0")] = norm.astype(np.float32)
-    for name in [name for name in weights if name.endswith(".embed_avg")]:
-        weights[name] = weights[name.removesuffix("_avg")]
+    return {name: tuple(value.shape) for name, value in model.state_dict().items() if name != TIED}
+
+
+def weight(name: str, shapes: Mapping[str, tuple[int, ...]], seed: int) -> np.ndarray:
+    """One of the weights, by torch's name: a checkpoint can be written without holding all of them."""
+    if name.endswith("original0"):  # unit gain: |v| per output channel
+        direction = weight(name.replace("original0", "original1"), shapes, seed)
+        return np.sqrt((direction.astype(np.float64) ** 2).sum(axis=(1, 2), keepdims=True)).astype(np.float32)
+    if name.endswith(".embed_avg"):
+        name = name.removesuffix("_avg")
+    return _value(name, shapes[name], seed)
+
+
+def published_name(name: str) -> str:
     for old, new in RENAMED:
-        weights = {name.replace(old, new): value for name, value in weights.items()}
-    return weights
+        name = name.replace(old, new)
+    return name
 
 
 def _value(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
