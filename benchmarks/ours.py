@@ -3,12 +3,13 @@
 Importing it imports MindNLP.
 """
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from musicgen_ui.decoding.store import kept_path
+from musicgen_ui.decoding.weights import Tensors
 from musicgen_ui.musicgen import MusicGen
 from musicgen_ui.pipeline import Pipeline
 from musicgen_ui.request import Settings
@@ -19,14 +20,13 @@ TEXT_TOKENS = 16
 
 def load(folder: Path, engine: str) -> MusicGen:
     """The checkpoint in `folder`, ready to generate with `engine`."""
-    model = Pipeline().load("benchmark", folder)
-    model._decoder(model.engine_for(engine))
-    return model
+    return Pipeline().load("benchmark", folder, engine)
 
 
 def forget_kept_weights(folder: Path) -> None:
-    """Removes what an engine keeps on disk of `folder`'s quantised weights."""
-    shutil.rmtree(folder / "quantised", ignore_errors=True)
+    """Removes what is kept on disk of `folder`'s quantised weights."""
+    for bits in (8, 4):
+        kept_path(Tensors(folder), bits).unlink(missing_ok=True)
 
 
 def generate(model: MusicGen, engine: str, prompt: str, seconds: float, seed: int, heard: Callable) -> Take:
@@ -40,12 +40,12 @@ class Steps:
     """Decoding steps of `engine` on `rows` rows, guidance's included: the second half of them is without text."""
 
     def __init__(self, model: MusicGen, engine: str, rows: int, capacity: int) -> None:
-        self._decoder, self._embeddings = model._decoder(engine), model._embeddings
+        self._decoder, self._embeddings = model.decoder(engine), model.embeddings
         self._rows, self._capacity = rows, capacity
-        config = model._config["decoder"]
+        heads, codebooks = model.weights.heads, model.weights.codebooks
         rng = np.random.default_rng(1)
-        self._codes = rng.integers(0, config["vocab_size"], (rows, config["num_codebooks"], capacity))
-        self._states = rng.standard_normal((rows, TEXT_TOKENS, config["hidden_size"]), dtype=np.float32)
+        self._codes = rng.integers(0, len(heads) // codebooks, (rows, codebooks, capacity))
+        self._states = rng.standard_normal((rows, TEXT_TOKENS, heads.shape[1]), dtype=np.float32)
         self._states[rows // 2 :] = 0
         self._mask = np.ones((rows, TEXT_TOKENS), bool)
         self._mask[rows // 2 :] = False
@@ -68,9 +68,5 @@ class Steps:
 
         Not the cross-attention's: its weights are used once in a take, its keys and values are 16 positions.
         """
-        weights, kept = self._decoder._arrays, self._decoder._cache
-        once = ("cross_key", "cross_value")
-        return {
-            "weights": sum(array.nbytes for name, array in weights.items() if not any(part in name for part in once)),
-            "cache": sum(array.nbytes for array in kept) * position // kept.key_scales.shape[-1],
-        }
+        weights, cache = self._decoder.bytes_read(position)
+        return {"weights": weights, "cache": cache}

@@ -74,11 +74,11 @@ class MusicGen:
                 file = "preprocessor_config.json"
                 self.feature_extractor = EncodecFeatureExtractor.from_pretrained(folder)
             file = "model.safetensors"
-            self._tensors = Tensors(folder)
-            self._embeddings = Embeddings(self._tensors, self._config["decoder"])
-            self._conditioner = Conditioner(self._tensors, self._config, tokenizer)
-            self._weights = decoder_weights(self._tensors, self._config["decoder"])
-            self._codec = load_codec(self._tensors, self._config["audio_encoder"])
+            self.tensors = Tensors(folder)
+            self.embeddings = Embeddings(self.tensors, self._config["decoder"])
+            self._conditioner = Conditioner(self.tensors, self._config, tokenizer)
+            self.weights = decoder_weights(self.tensors, self._config["decoder"])
+            self._codec = load_codec(self.tensors, self._config["audio_encoder"])
             self._streaming = StreamingCodec(self._codec)
             del self._codec.decoder  # the streams have its weights
             if (folder / "generation_config.json").is_file():
@@ -103,21 +103,19 @@ class MusicGen:
         if engine == "mindnlp":
             self.reference  # noqa: B018  (loads it)
         else:
-            self._decoder(engine)
-        self._tensors.release()
+            self.decoder(engine)
+        self.tensors.release()
 
-    def _decoder(self, engine: str) -> Decoder:
+    def decoder(self, engine: str) -> Decoder:
         """The engine's decoder on this checkpoint's weights, made when it is first asked for."""
         if engine not in self._decoders:
             self._decoders.clear()  # one at a time: each has weights of its own
             if engine == "graph":
-                self._decoders[engine] = GraphDecoder(self._weights)
+                self._decoders[engine] = GraphDecoder(self.weights)
             else:
                 bits = {"int8": 8, "int4": 4}[engine]
                 try:
-                    self._decoders[engine] = QuantizedDecoder(
-                        quantized_weights(self._weights, self._tensors, bits), bits
-                    )
+                    self._decoders[engine] = QuantizedDecoder(quantized_weights(self.weights, self.tensors, bits), bits)
                 except ValueError as fault:
                     raise InputError("error.engine_model", engine=engine, model=self.info.name) from fault
         return self._decoders[engine]
@@ -327,8 +325,8 @@ class MusicGen:
             return engine
         if not cures.on_cpu():
             return "mindnlp"
-        seconds = self._weights.step_bytes / read_speed()
-        if seconds * self.frame_rate <= _KEEPS_UP or not can_quantize(self._weights):
+        seconds = self.weights.step_bytes / read_speed()
+        if seconds * self.frame_rate <= _KEEPS_UP or not can_quantize(self.weights):
             return "graph"
         return "int8"
 
@@ -355,14 +353,14 @@ class MusicGen:
         conditions = self._conditioner(texts, padded_tokens, chroma, guided)
         pattern = DelayPattern(
             len(rows),
-            self._weights.codebooks,
+            self.weights.codebooks,
             self.info.channels,
             self._start_token(config),
             settings.max_new_tokens or self.info.max_new_tokens,
             prompt_codes,
         )
         return generate_tokens(
-            self._decoder(engine), self._embeddings, conditions, pattern, settings, generators, after_step
+            self.decoder(engine), self.embeddings, conditions, pattern, settings, generators, after_step
         )
 
     def _start_token(self, config: Mapping[str, Any]) -> int:

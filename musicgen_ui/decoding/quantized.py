@@ -82,6 +82,15 @@ class QuantizedDecoder:
         self._ffn = self._arrays["0.fc1"].shape[0] * LANES
         self.position = self._rows = 0
 
+    def bytes_read(self, position: int) -> tuple[int, int]:
+        """What a step at `position` reads of weights and their scales, and of keys and values and theirs.
+
+        Without cross-attention's: its weights are used once in a take, its keys and values are few.
+        """
+        once = ("cross_key", "cross_value")
+        weights = sum(array.nbytes for name, array in self._arrays.items() if not any(part in name for part in once))
+        return weights, sum(array.nbytes for array in self._cache) * position // self._capacity
+
     # Programs
 
     def _matrix(self, kind: int, name: str, form: WeightFormat, **others: int) -> dict[str, int]:

@@ -21,9 +21,9 @@ _WORTH_KEEPING = 50_000_000  # bytes: smaller weights are quantised faster than 
 log = logging.getLogger(__name__)
 
 
-def kept_folder() -> Path:
-    """Where quantised weights are kept; HF_HOME moves it with the hub's cache."""
-    return Path(constants.HF_HOME) / "musicgen-ui"
+def kept_path(tensors: Tensors, bits: int) -> Path:
+    """Where a checkpoint's quantised weights are kept; HF_HOME moves it with the hub's cache."""
+    return Path(constants.HF_HOME) / "musicgen-ui" / f"{_mark(tensors)}-int{bits}-{FORMAT}.safetensors"
 
 
 def quantized_weights(weights: DecoderWeights, tensors: Tensors, bits: int) -> Mapping[str, np.ndarray]:
@@ -31,7 +31,7 @@ def quantized_weights(weights: DecoderWeights, tensors: Tensors, bits: int) -> M
 
     Raises ValueError for a decoder that can't be quantised.
     """
-    path = kept_folder() / f"{_mark(tensors)}-int{bits}-{FORMAT}.safetensors"
+    path = kept_path(tensors, bits)
     with contextlib.suppress(OSError, ValueError, KeyError):  # not there, or cut off
         return mapped(path)
     arrays = quantize(weights, bits)

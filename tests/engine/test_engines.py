@@ -133,7 +133,7 @@ def test_quantised_logits_are_near_the_exact_ones(kind, wide):
     mask = None if states is None else np.array([[True] * 6, [True] * 4 + [False] * 2])
     logits = {}
     for engine in ENGINES:
-        decoder = model._decoder(engine)
+        decoder = model.decoder(engine)
         decoder.begin(2, 64, states, mask)
         steps = [decoder.feed(inputs[:, :30])] + [decoder.feed(inputs[:, step : step + 1]) for step in range(30, 40)]
         logits[engine] = np.stack(steps)
@@ -145,7 +145,7 @@ def test_quantised_logits_are_near_the_exact_ones(kind, wide):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_without_guidance_no_second_row_is_computed(engine, wide, monkeypatch):
     model = wide("mono")
-    decoder, rows = model._decoder(engine), []
+    decoder, rows = model.decoder(engine), []
     begin = decoder.begin
     monkeypatch.setattr(decoder, "begin", lambda count, *rest: (rows.append(count), begin(count, *rest)))
     generate(model, engine, seeds=(1, 2))
@@ -185,10 +185,11 @@ def test_quantised_weights_are_kept_and_made_again_where_broken(wide, tmp_path, 
     model = wide("mono")
     monkeypatch.setattr(store.constants, "HF_HOME", str(tmp_path))
     monkeypatch.setattr(store, "_WORTH_KEEPING", 0)
-    made = {name: array.copy() for name, array in store.quantized_weights(model._weights, model._tensors, 8).items()}
-    (path,) = store.kept_folder().iterdir()
+    made = {name: array.copy() for name, array in store.quantized_weights(model.weights, model.tensors, 8).items()}
+    path = store.kept_path(model.tensors, 8)
+    assert path.is_relative_to(tmp_path)
     monkeypatch.setattr(store, "quantize", lambda *_: pytest.fail("made again"))
-    kept = store.quantized_weights(model._weights, model._tensors, 8)
+    kept = store.quantized_weights(model.weights, model.tensors, 8)
     monkeypatch.undo()
     monkeypatch.setattr(store.constants, "HF_HOME", str(tmp_path))
     monkeypatch.setattr(store, "_WORTH_KEEPING", 0)
@@ -196,5 +197,5 @@ def test_quantised_weights_are_kept_and_made_again_where_broken(wide, tmp_path, 
     for name in made:
         np.testing.assert_array_equal(made[name], kept[name])
     path.write_bytes(path.read_bytes()[:-100])
-    again = store.quantized_weights(model._weights, model._tensors, 8)
+    again = store.quantized_weights(model.weights, model.tensors, 8)
     np.testing.assert_array_equal(again["heads"], made["heads"])
