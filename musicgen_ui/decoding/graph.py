@@ -12,11 +12,14 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from musicgen_ui.decoding.weights import DecoderWeights, LayerWeights
+from musicgen_ui.memory import available_bytes
 
-_CAPACITIES = (256, 512, 1024, 1536, 2048)  # positions
+# MindSpore never gives back what a compiled graph has used, so there are few shapes, and all that are met are kept.
+_ROWS = (2, 4, 8, 16)  # sequences; MatMul rounds one row otherwise than two: a take must not depend on its batch
+_ROWS_AT_ONCE = 8  # and sixteen otherwise than eight
+_CAPACITIES = (256, 512, 1024, 2048)  # positions
+_PLACES = (32, 128, 512)  # of cross-attention
 _CHUNK = 64  # steps of a prompt that are fed at once
-_PLACES = 32  # cross-attention's places come in multiples, so that few shapes are compiled
-_KEPT = 3  # sets of caches
 _MASKED = -1e9
 _EPSILON = 1e-5  # of LayerNorm
 
@@ -34,36 +37,57 @@ def read_speed() -> float:
 
 
 class GraphDecoder:
-    """A `Decoder` (tokens.py). Compiles at the first step of a number of rows and a capacity that are new to it."""
+    """A `Decoder` (tokens.py). Compiles at the first step of a shape that is new to it."""
 
     def __init__(self, weights: DecoderWeights) -> None:
         self._codebooks, self._heads = weights.codebooks, weights.attention_heads
         self._layers = [_LayerParameters(f"layer{i}", layer, self._heads) for i, layer in enumerate(weights.layers)]
         self._norm = _norm("norm", weights.norm)
         self._out = _parameter("heads", weights.heads)
-        self._known: dict[tuple[int, int, int], _Sequences] = {}
+        self._caches: dict[tuple[int, int], _Cache] = {}
+        self._sequences: dict[tuple[int, int, int], _Sequences] = {}
 
     def begin(self, rows: int, capacity: int, states: np.ndarray | None, mask: np.ndarray | None) -> None:
-        capacity = next((size for size in _CAPACITIES if size >= capacity), -(-capacity // 512) * 512)
-        places = 0 if states is None else -(-states.shape[1] // _PLACES) * _PLACES
+        """As `Decoder`'s. MemoryError where there is no room for the caches."""
+        self._rows = rows
+        rows, capacity = _at_least(rows, _ROWS), _at_least(capacity, _CAPACITIES)
+        places = 0 if states is None else _at_least(states.shape[1], _PLACES)
+        if (rows, capacity) not in self._caches:
+            self._caches[rows, capacity] = _Cache(f"cache{rows}x{capacity}", self._layers, self._heads, rows, capacity)
         key = rows, capacity, places
-        if key not in self._known:
-            while len(self._known) >= _KEPT:
-                self._known.pop(next(iter(self._known)))
-            self._known[key] = _Sequences(self._layers, self._norm, self._out, self._heads, *key)
-        self._current = self._known[key]
+        if key not in self._sequences:
+            cache = self._caches[rows, capacity]
+            self._sequences[key] = _Sequences(self._layers, self._norm, self._out, self._heads, cache, *key)
+        self._current = self._sequences[key]
         self._current.begin(states, mask)
 
     def feed(self, inputs: np.ndarray) -> np.ndarray:
-        rows, steps, _ = inputs.shape
-        done = 0
-        while steps - done > 1:
+        steps, done = inputs.shape[1], 0
+        while done < steps:
             chunk = inputs[:, done : done + _CHUNK]
             logits = self._current.step(chunk)
             done += chunk.shape[1]
-        if done < steps:
-            logits = self._current.step(inputs[:, done:])
-        return logits.reshape(rows, self._codebooks, -1)
+        return logits[: self._rows].reshape(self._rows, self._codebooks, -1)
+
+
+def _at_least(count: int, sizes: tuple[int, ...]) -> int:
+    """The smallest of `sizes` that holds `count`, or beyond them a multiple of the last."""
+    return next((size for size in sizes if size >= count), -(-count // sizes[-1]) * sizes[-1])
+
+
+class _Cache:
+    """Keys and values of a number of sequences: a Parameter (rows · heads · positions, depth) per layer each."""
+
+    def __init__(self, name: str, layers: "list[_LayerParameters]", heads: int, rows: int, positions: int) -> None:
+        depth = layers[0].attention_out.shape[0] // heads
+        if 2 * len(layers) * rows * heads * positions * depth * 4 > available_bytes():
+            raise MemoryError(f"no room for {rows} sequences of {positions} steps")
+
+        def room(part: str) -> list[Parameter]:
+            empty = np.zeros((rows * heads * positions, depth), np.float32)
+            return [_parameter(f"{name}.{part}{i}", empty) for i in range(len(layers))]
+
+        self.keys, self.values = room("key"), room("value")
 
 
 class _LayerParameters:
@@ -87,46 +111,38 @@ class _LayerParameters:
 
 
 class _Sequences:
-    """The caches of a number of sequences, and the graphs that work on them."""
+    """A number of sequences in a cache, and the graphs that work on them."""
 
-    def __init__(self, layers, norm, out, heads: int, rows: int, capacity: int, places: int) -> None:
+    def __init__(self, layers, norm, out, heads: int, cache: _Cache, rows: int, capacity: int, places: int) -> None:
         self._rows, self._capacity, self._places, self._heads = rows, capacity, places, heads
-        self._shape = (layers, norm, out, heads, rows, capacity, places)
-        depth = out.shape[1] // heads
-        name = f"cache{rows}x{capacity}x{places}"
-
-        def room(part: str, positions: int) -> list[Parameter]:
-            empty = np.zeros((rows * heads * positions, depth), np.float32)
-            return [_parameter(f"{name}.{part}{i}", empty) for i in range(len(layers))]
-
         self._layers = layers
-        self._keys, self._values = room("key", capacity), room("value", capacity)
-        self._cross = (room("cross_key", places), room("cross_value", places)) if places else ([], [])
+        self._cross = _Cache(f"cross{rows}x{capacity}x{places}", layers, heads, rows, places) if places else None
+        self._shape = (layers, norm, out, heads, rows, capacity, places, cache, self._cross)
         self._graphs: dict[int, _Graph] = {}
 
     def begin(self, states: np.ndarray | None, mask: np.ndarray | None) -> None:
         self._position = 0
         self._cross_mask = Tensor(np.zeros((1, 1, 1), np.float32))
-        if states is None or mask is None:
+        if states is None or mask is None or self._cross is None:
             return
-        padding = self._places - states.shape[1]
-        states = np.pad(states, ((0, 0), (0, padding), (0, 0)))
-        mask = np.pad(mask, ((0, 0), (0, padding)))
+        rows, places = self._rows - states.shape[0], self._places - states.shape[1]
+        states = np.pad(states, ((0, rows), (0, places), (0, 0)))
+        mask = np.pad(mask, ((0, rows), (0, places)))
         added = np.where(mask, 0.0, _MASKED).astype(np.float32)
         self._cross_mask = Tensor(np.repeat(added, self._heads, axis=0)[:, None])
         for i, layer in enumerate(self._layers):
-            for room, weight in zip(self._cross, (layer.cross_key, layer.cross_value), strict=True):
+            for cache, weight in ((self._cross.keys, layer.cross_key), (self._cross.values, layer.cross_value)):
                 seen = (states @ weight.T).reshape(self._rows, self._places, self._heads, -1).swapaxes(1, 2)
-                _overwrite(room[i], np.ascontiguousarray(seen).reshape(-1, seen.shape[-1]))
+                _overwrite(cache[i], np.ascontiguousarray(seen).reshape(-1, seen.shape[-1]))
 
     def step(self, inputs: np.ndarray) -> np.ndarray:
-        """inputs (rows, steps ≤ _CHUNK, width) → logits (rows, codebooks · vocabulary) of the last of them."""
+        """inputs (rows or fewer, steps ≤ _CHUNK, width) → logits (rows, codebooks · vocabulary) of the last of them."""
         given = inputs.shape[1]
         steps = 1 if given == 1 else _CHUNK
-        if steps > given:  # what is written beyond is masked until the steps that belong there overwrite it
-            inputs = np.pad(inputs, ((0, 0), (0, steps - given), (0, 0)))
+        # What is written beyond the steps that are given is masked until those that belong there overwrite it.
+        inputs = np.pad(inputs, ((0, self._rows - inputs.shape[0]), (0, steps - given), (0, 0)))
         if steps not in self._graphs:
-            self._graphs[steps] = _Graph(self._shape, (self._keys, self._values), self._cross, steps)
+            self._graphs[steps] = _Graph(self._shape, steps)
         positions = self._position + np.arange(steps)
         mask = np.where(np.arange(self._capacity) <= positions[:, None], 0.0, _MASKED).astype(np.float32)[None]
         sequences = np.arange(self._rows * self._heads)[:, None] * self._capacity
@@ -145,18 +161,19 @@ class _Sequences:
 class _Graph(nn.Cell):
     """One compiled step, or chunk of steps, of the whole decoder."""
 
-    def __init__(self, shape, caches, cross, steps: int) -> None:
+    def __init__(self, shape, steps: int) -> None:
         super().__init__(auto_prefix=False)
-        layers, self.norm, self.out, heads, rows, capacity, places = shape
+        layers, self.norm, self.out, heads, rows, capacity, places, cache, cross = shape
+        lists = [cache.keys, cache.values] + ([cross.keys, cross.values] if cross else [])
+        self.product = _Product(rows)
         self.layers = nn.CellList(
             [
-                _Layer(layer, heads, rows, capacity, places, steps, [cache[i] for cache in (*caches, *cross) if cache])
+                _Layer(layer, heads, rows, capacity, places, steps, [parameters[i] for parameters in lists])
                 for i, layer in enumerate(layers)
             ],
             auto_prefix=False,
         )
         self.norm_weight, self.norm_bias = self.norm
-        self.product = ops.MatMul(transpose_b=True)
         self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=1, epsilon=_EPSILON)
         self.all_steps = steps > 1
 
@@ -168,6 +185,24 @@ class _Graph(nn.Cell):
         if self.all_steps:
             x = ops.gather(x, last, 0)
         return self.product(self.normalise(x, self.norm_weight, self.norm_bias)[0], self.out)
+
+
+class _Product(nn.Cell):
+    """x (rows, in) times a matrix (out, in), in parts if there are many rows that are one step each."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(auto_prefix=False)
+        self.parts = max(1, rows // _ROWS_AT_ONCE)
+        self.multiply = ops.MatMul(transpose_b=True)
+        self.split = ops.Split(0, self.parts)
+
+    def construct(self, x, matrix):
+        if self.parts == 1:
+            return self.multiply(x, matrix)
+        products: tuple = ()
+        for part in self.split(x):
+            products += (self.multiply(part, matrix),)
+        return ops.concat(products, 0)
 
 
 class _Layer(nn.Cell):
@@ -184,7 +219,7 @@ class _Layer(nn.Cell):
             self.cross_query, self.cross_out = layer.cross_query, layer.cross_out
             self.norm2_weight, self.norm2_bias = layer.cross_norm
             self.cross_keys, self.cross_values = caches[2], caches[3]
-        self.product = ops.MatMul(transpose_b=True)
+        self.product = _Product(rows if steps == 1 else 0)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.weighted = ops.BatchMatMul()
         self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=1, epsilon=_EPSILON)

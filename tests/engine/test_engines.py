@@ -65,12 +65,13 @@ def test_all_modes_run_and_are_the_same_again(kind, engine, wide):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_take_is_the_same_alone_and_among_others(engine, wide):
-    model = wide("mono")
-    batch = generate(model, engine, PROMPTS[:1], seeds=(5, 6, 7, 8))
-    assert len({take.codes.tobytes() for take in batch}) == 4
-    for seed, take in zip((5, 6, 7, 8), batch, strict=True):
-        assert_same(take, generate(model, engine, PROMPTS[:1], seeds=(seed,))[0])
+@pytest.mark.parametrize(("prompts", "given"), [(PROMPTS[:1], ()), (("",), ()), (PROMPTS[:1], (SHORT,))])
+def test_a_take_is_the_same_alone_and_among_eight(prompts, given, engine, wide):
+    model, seeds = wide("mono"), range(5, 13)
+    batch = generate(model, engine, prompts, given, seeds=seeds)
+    assert len({take.codes.tobytes() for take in batch}) == 8
+    for seed, take in list(zip(seeds, batch, strict=True))[::3]:
+        assert_same(take, generate(model, engine, prompts, given, seeds=(seed,))[0])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
