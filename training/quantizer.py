@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 DECAY = 0.99  # of the moving averages, per step: latents drift fast at first, and codes left behind are lost
 DEAD = 0.15  # a code is dead below this share of an even share of the vectors: after a hundred steps without any
-KMEANS_ROUNDS = 20
-KMEANS_VECTORS = 40_000
+KMEANS_ROUNDS = 12
+KMEANS_VECTORS = 20_000
 SPLIT = 0.2  # how far from its code, towards one of the vectors that fall to it, a revived code is put
 
 
