@@ -31,7 +31,15 @@ from musicgen_ui.decoding.quantized import QuantizedDecoder
 from musicgen_ui.decoding.reference import Reference
 from musicgen_ui.decoding.sounds import Heard, Sounds, unheard
 from musicgen_ui.decoding.store import quantized_weights
-from musicgen_ui.decoding.tokens import AfterStep, Decoder, DelayPattern, Embeddings, generate_tokens, undelayed
+from musicgen_ui.decoding.tokens import (
+    AfterStep,
+    Conditions,
+    Decoder,
+    DelayPattern,
+    Embeddings,
+    generate_tokens,
+    undelayed,
+)
 from musicgen_ui.decoding.weights import Tensors, decoder_weights
 from musicgen_ui.errors import InputError
 from musicgen_ui.model_info import ModelInfo, read_model_info
@@ -105,6 +113,18 @@ class MusicGen:
         else:
             self.decoder(engine)
         self.tensors.release()
+
+    @property
+    def start_token(self) -> int:
+        """What every row starts with, and what stands where the delay leaves no code."""
+        start = self.info.generation_config.get("decoder_start_token_id")
+        return int(self._config["decoder"]["pad_token_id"] if start is None else start)
+
+    def conditions(
+        self, texts: Sequence[str], guided: bool, padded_tokens: int = 0, chroma: np.ndarray | None = None
+    ) -> Conditions:
+        """What the decoder is told of one text (and melody) per row; as many null rows follow if `guided`."""
+        return self._conditioner(texts, padded_tokens, chroma, guided)
 
     def decoder(self, engine: str) -> Decoder:
         """The engine's decoder on this checkpoint's weights, made when it is first asked for."""
@@ -350,23 +370,18 @@ class MusicGen:
                 texts, width, chroma, prompt_codes, settings, config, generators, after_step
             )
         guided = (settings.guidance_scale or 1.0) > 1.0
-        conditions = self._conditioner(texts, padded_tokens, chroma, guided)
+        conditions = self.conditions(texts, guided, padded_tokens, chroma)
         pattern = DelayPattern(
             len(rows),
             self.weights.codebooks,
             self.info.channels,
-            self._start_token(config),
+            self.start_token,
             settings.max_new_tokens or self.info.max_new_tokens,
             prompt_codes,
         )
         return generate_tokens(
             self.decoder(engine), self.embeddings, conditions, pattern, settings, generators, after_step
         )
-
-    def _start_token(self, config: Mapping[str, Any]) -> int:
-        """What every row starts with, and what stands where the delay leaves no code."""
-        start = config.get("decoder_start_token_id")
-        return int(self._config["decoder"]["pad_token_id"] if start is None else start)
 
 
 class _Row(NamedTuple):

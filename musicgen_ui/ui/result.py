@@ -119,7 +119,8 @@ def chooser_label(take: KeptTake, takes: Mapping[int, KeptTake], language: str) 
 
 def title_html(take: KeptTake, language: str) -> str:
     words = take.record.get("prompt") or say(language, f"page.result.untitled.{take.ask.mode}")
-    facts = [seconds(language, take.seconds), str(take.record.get("model", take.ask.model))]
+    made_by = (str(take.record[name]) for name in ("model", "engine") if name in take.record)
+    facts = [seconds(language, take.seconds), *made_by]
     if not take.complete:
         facts.append(say(language, "page.result.partial"))
     return f'<div class="mg-title"><h2>{html(words)}</h2><p>{html(" · ".join(facts))}</p></div>'
