@@ -9,7 +9,6 @@ The decoder is that of Copet et al. 2023, "Simple and Controllable Music Generat
 x += out(attend(LN x)); x += cross_out(cross(LN x)); x += fc2(gelu(fc1(LN x))); at last LN and a head per codebook.
 """
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -36,13 +35,9 @@ from musicgen_ui.decoding.program import (
     run,
 )
 from musicgen_ui.decoding.weights import DecoderWeights
+from musicgen_ui.processors import processors
 
 _CHUNK = 256  # rows of activations that are fed at once
-
-
-def _processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class QuantizedDecoder:
@@ -74,7 +69,7 @@ class QuantizedDecoder:
             ]
         )
         self._others = tuple(self._kernels.address[name] for name in ("attend", "gelu", "wait", "round_32", "round_64"))
-        self._threads = threads or _processors()
+        self._threads = threads or processors()
         self._pool = ThreadPoolExecutor(max(1, self._threads - 1), "decoder")
         self._form = FORMATS[bits]
         self._decoding = self._decoding_program()
