@@ -129,7 +129,8 @@ class MusicGen:
     def decoder(self, engine: str) -> Decoder:
         """The engine's decoder on this checkpoint's weights, made when it is first asked for."""
         if engine not in self._decoders:
-            self._decoders.clear()  # one at a time: each has weights of its own
+            for quantized in {"int8", "int4"} & self._decoders.keys():  # of MindSpore's memory nothing comes back
+                del self._decoders[quantized]
             if engine == "graph":
                 self._decoders[engine] = GraphDecoder(self.weights)
             else:

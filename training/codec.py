@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from training import data, measures, quantizer
-from training.models import CODEC_FILE, device_and_dtype, even_out, make_codec, save_weights, warm_codec
+from training.models import CODEC_FILE, autocast, device_and_dtype, even_out, make_codec, save_weights, warm_codec
 from training.oscillators import SAMPLE_RATE
 from training.spectral import Discriminator, SpectralLoss, adversarial_loss, discriminator_loss
 
@@ -183,10 +183,10 @@ def main() -> None:
                 looked = now
 
             true = pool.draw(BATCH[device.type])
-            with torch.autocast(device.type, dtype), torch.set_grad_enabled(not options.decoder_only):
+            with autocast(device, dtype), torch.set_grad_enabled(not options.decoder_only):
                 latents = model.encoder(true[:, None])
             if not quantizing and step >= QUANTIZE_FROM[device.type]:
-                with torch.no_grad(), torch.autocast(device.type, dtype):
+                with torch.no_grad(), autocast(device, dtype):
                     rounds = quantizer.KMEANS_VECTORS // (latents.shape[0] * latents.shape[2])
                     more = [model.encoder(pool.draw(BATCH[device.type])[:, None]) for _ in range(rounds)]
                     many = [latents, *more]
@@ -206,14 +206,14 @@ def main() -> None:
                 )
             else:
                 latents = latents + NOISE * torch.randn_like(latents)
-            with torch.autocast(device.type, dtype):
+            with autocast(device, dtype):
                 made = model.decoder(latents)[:, 0, :CROP].float()
             mel, stft = spectral(made, true)
             wave = (made - true).abs().mean() / true.abs().mean().clamp_min(1e-3)
             loss = MEL * mel + STFT * stft + WAVE * wave + COMMITMENT * commitment + LOOSE * loose
             parts = {"mel": mel, "stft": stft, "wave": wave, "commitment": commitment, "loose": loose}
             if quantizing and progress >= ADVERSARIAL_FROM[device.type]:
-                with torch.autocast(device.type, dtype):
+                with autocast(device, dtype):
                     real, real_features = judge(true)
                     told, _ = judge(made.detach())
                     judgement = discriminator_loss(real, told)
@@ -221,7 +221,7 @@ def main() -> None:
                 judgement.backward()
                 judge_optimizer.step()
                 judge.requires_grad_(False)
-                with torch.autocast(device.type, dtype):
+                with autocast(device, dtype):
                     with torch.no_grad():
                         real_features = judge(true)[1]
                     told, told_features = judge(made)

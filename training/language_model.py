@@ -20,6 +20,7 @@ from training.models import (
     FOLDERS,
     LANGUAGE_MODEL_FILES,
     TOKENIZER,
+    autocast,
     device_and_dtype,
     is_trained,
     load_weights,
@@ -121,7 +122,7 @@ def losses(model, decoder, melody: bool, batch, kept_text, kept_chroma, dtype) -
     codes, chroma, ids = batch
     inputs, targets = delayed(codes)
     states, mask = conditions(model, melody, chroma, ids, kept_text, kept_chroma)
-    with torch.autocast(codes.device.type, dtype):
+    with autocast(codes.device, dtype):
         logits = decoder(
             input_ids=inputs.flatten(0, 1), encoder_hidden_states=states, encoder_attention_mask=mask, use_cache=False
         ).logits[:, -inputs.shape[-1] :]

@@ -138,5 +138,16 @@ def warm_codec(model: torch.nn.Module) -> str:
 
 
 def device_and_dtype() -> tuple[torch.device, torch.dtype]:
-    """Where to train, and the type of its products; bfloat16 everywhere: it has float32's range."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu"), torch.bfloat16
+    """Where to train, and the type of its products: bfloat16, which has float32's range, where it is the faster.
+
+    On a CPU that is one with AMX. With AVX-512's bfloat16 alone (one core) a step of the language model takes 1.6
+    times as long as in float32, one of the codec 1.2 times.
+    """
+    if torch.cuda.is_available():
+        return torch.device("cuda"), torch.bfloat16
+    return torch.device("cpu"), torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Products in `dtype`; in float32 nothing is cast."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
