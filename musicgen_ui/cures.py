@@ -9,6 +9,7 @@ MindNLP must be imported before transformers; importing this module does that, i
 import functools
 import os
 import sys
+import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,11 @@ for _name, _value in (
     ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
 ):
     os.environ.setdefault(_name, _value)
+
+# mindnlp/__init__.py imports all of diffusers, of which MusicGen needs nothing. Without this empty module in its place
+# every start takes 1.3 s more, and where onnxruntime is installed none succeeds: diffusers 0.35 then looks for
+# pipelines that it no longer has.
+sys.modules.setdefault("mindnlp.diffusers", types.ModuleType("mindnlp.diffusers"))
 
 import mindspore
 import mindnlp  # noqa: F401  (registers mindtorch as torch; before transformers)

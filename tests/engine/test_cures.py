@@ -174,3 +174,20 @@ def test_the_hub_is_the_users_or_the_main_one(set_by_user, endpoint):
     script = "import musicgen_ui.cures; from huggingface_hub import constants; print(constants.ENDPOINT)"
     result = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert result.stdout.split()[-1] == endpoint
+
+
+def test_mindnlp_starts_where_onnxruntime_is_installed(tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").touch()
+    (tmp_path / "onnxruntime-1.32.0.dist-info").mkdir()
+    metadata = "Metadata-Version: 2.1\nName: onnxruntime\nVersion: 1.32.0\n"
+    (tmp_path / "onnxruntime-1.32.0.dist-info" / "METADATA").write_text(metadata)
+    script = "import sys, musicgen_ui.cures; assert 'diffusers.pipelines' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": f"{tmp_path}:."}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
