@@ -83,10 +83,10 @@ def test_a_melody_is_followed_by_nanos_sister(call):
 
 def test_an_interrupt_keeps_what_was_made(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "musicgen_ui", "x", "--seconds", "29", "--out", "cut.wav"],
+        [sys.executable, "-m", "musicgen_ui", "x", "--seconds", "29", "--engine", "mindnlp", "--out", "cut.wav"],
         cwd=tmp_path, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    time.sleep(15)  # imports take some seconds, the music a minute
+    time.sleep(15)  # imports take some seconds, the music by the slowest engine a minute
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (1, "cut.wav\n", "Stopped; what was made so far is saved.\n")
