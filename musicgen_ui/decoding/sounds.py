@@ -8,7 +8,7 @@ import numpy as np
 from musicgen_ui.decoding.codec import StreamingCodec
 from musicgen_ui.decoding.tokens import undelayed
 
-_CHUNKS = (20, 50)  # frames decoded at once: few first, to be heard soon; the last figure from then on
+_CHUNKS = (20, 50, 100)  # frames decoded at once: few first, to be heard soon; the last figure from then on
 
 Heard = Callable[[np.ndarray, int], None]
 """called with each new piece of the first take, (channels, samples) float32, and the sample that it begins at"""
