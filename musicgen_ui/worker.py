@@ -137,13 +137,15 @@ class _Worker:
         try:
             if job in self.stopped:
                 raise _Abandoned
-            if request.model not in self.pipeline:
+            new = request.model not in self.pipeline
+            if new:
                 self._tell(job, Loading(request.model))
                 from musicgen_ui.memory import check_room_for
 
                 check_room_for(message.folder, request.model)
-                self._tell(job, Loaded(self.pipeline.load(request.model, message.folder, request.engine).info))
             info = self.pipeline.load(request.model, message.folder, request.engine).info
+            if new:
+                self._tell(job, Loaded(info))
             clip_seconds = request.clips[0].seconds if request.mode == "continue" else 0.0
             reporter = _Reporter(self, job, info, clip_seconds)
             takes = self.pipeline.run(request, reporter, lambda: job in self.stopped, reporter.heard)

@@ -50,7 +50,10 @@ def encode(codec: EncodecModel, samples: np.ndarray, mask: np.ndarray) -> np.nda
 
 
 class StreamingCodec:
-    """Makes streams on a loaded `EncodecModel`. ValueError for a codec that isn't built like MusicGen's."""
+    """Makes streams on the decoder of a loaded `EncodecModel`, whose weights it copies.
+
+    ValueError for a codec that isn't built like MusicGen's.
+    """
 
     def __init__(self, codec) -> None:
         config = codec.config

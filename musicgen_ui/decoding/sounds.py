@@ -40,20 +40,16 @@ class Sounds:
         self.seconds = 0.0
         """spent on decoding"""
 
-    def advance(self, columns: np.ndarray, last: bool = False) -> int:
-        """Decodes what has become whole in columns (rows, codebooks, steps); all of it if it is the `last` call.
-
-        Returns the frames that are whole.
-        """
+    def advance(self, columns: np.ndarray, last: bool = False) -> None:
+        """Decodes what has become whole in columns (rows, codebooks, steps); all of it if it is the `last` call."""
         frames = max(0, columns.shape[-1] - columns.shape[1] // self._channels)
         while not last:  # at least one frame is left for the last call
             chunk = _CHUNKS[min(self._chunks, len(_CHUNKS) - 1)]
             if frames <= self._frames + chunk:
-                return frames
+                return
             self._decode(columns, self._frames + chunk, last=False)
         if frames:
             self._decode(columns, frames, last=True)
-        return frames
 
     def _decode(self, columns: np.ndarray, frames: int, last: bool) -> None:
         started = time.perf_counter()

@@ -5,11 +5,12 @@ import shutil
 import signal
 import threading
 
+import numpy as np
 import pytest
 
 from musicgen_ui.engine import Engine
 from musicgen_ui.errors import AppError, InputError, MachineError
-from musicgen_ui.events import Decoding, Finished, Generating, Loaded, Queued, Ready
+from musicgen_ui.events import Decoding, Finished, Generating, Loaded, Queued, Ready, Sound
 from musicgen_ui.limits import Limits
 from musicgen_ui.paths import ASSETS
 from musicgen_ui.request import Request, Settings
@@ -64,6 +65,20 @@ def test_a_request_tells_what_happens_and_ends_with_its_takes(engine):
     assert isinstance(engine.status(), Ready)
     assert engine.info("nano").generation_config["guidance_scale"] == 3.0
     assert 0 < engine.seconds_per_token("nano") < 5
+
+
+def test_the_first_takes_sound_comes_while_it_is_made(engine):
+    events = list(engine.submit(request(Settings(120), takes=2)))
+    kinds = [type(event) for event in events]
+    assert kinds.index(Generating) < kinds.index(Sound) < kinds.index(Decoding)
+    pieces = [event for event in events if isinstance(event, Sound)]
+    take = events[-1].takes[0]
+    assert len(pieces) > 1
+    assert [piece.start for piece in pieces] == list(np.cumsum([0] + [piece.pcm.shape[1] for piece in pieces[:-1]]))
+    assert {(piece.sampling_rate, piece.seconds) for piece in pieces} == {(take.sampling_rate, take.seconds)}
+    heard = np.concatenate([piece.pcm for piece in pieces], axis=1)
+    assert heard.dtype == np.int16
+    np.testing.assert_array_equal(heard, np.round(take.samples.clip(-1, 1) * 32767))
 
 
 def test_the_bundled_checkpoints_stay_loaded_together(engine):
