@@ -35,8 +35,10 @@ reference: $(VENV)-reference/installed
 # Hours on 2 cores; each stage goes on where it was stopped. Real torch again, in a venv of its own.
 train: $(VENV)-training/installed $(VENV)/app
 	$(VENV)-training/bin/python -m training.data --minutes 20
-	$(VENV)-training/bin/python -m training.codec --minutes 150
+	$(VENV)-training/bin/python -m training.codec --minutes 40
 	$(VENV)-training/bin/python -m training.encode
+	$(VENV)-training/bin/python -m training.encoder --minutes 60
+	$(VENV)-training/bin/python -m training.text_encoder --minutes 5
 	$(VENV)-training/bin/python -m training.language_model --minutes 150
 	$(VENV)-training/bin/python -m training.language_model --melody --minutes 120
 	$(VENV)-training/bin/python -m training.export

@@ -4,6 +4,7 @@ Every shard of clips that has no codes yet gets them: codes (clips, codebooks, f
 (clips, frames) uint8, and its captions. Codes belong to one codec: after training that again, delete them.
 """
 
+import argparse
 import time
 import zlib
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 import torch
 
 from training import data
-from training.models import CODEC_FILE, device_and_dtype, make_codec, warm_codec
+from training.codec import analysis_codes, load_state
+from training.models import device_and_dtype
 
 CODES = data.OUT / "codes"
 BATCH = {"cuda": 32, "cpu": 8}  # clips of ten seconds
@@ -23,32 +25,28 @@ def codes_file(clips: Path) -> Path:
     return CODES / clips.with_suffix(".npz").name
 
 
-def codec_mark() -> int:
-    """What tells codecs apart."""
-    return zlib.crc32(CODEC_FILE.read_bytes()) if CODEC_FILE.is_file() else 0
-
-
 @torch.no_grad()
-def encode(model, clips: np.ndarray, device: torch.device) -> np.ndarray:
-    """Clips (clips, samples) int16 → codes (clips, codebooks, frames) int16, in float32 as the app does it."""
+def encode(model, analysis, clips: np.ndarray, device: torch.device) -> np.ndarray:
+    """Clips (clips, samples) int16 → codes (clips, codebooks, frames) int16."""
     rows = max(1, int(BATCH[device.type] * data.SECONDS * 32_000 / clips.shape[1]))
     codes = []
     for start in range(0, len(clips), rows):
-        audio = torch.from_numpy(clips[start : start + rows]).to(device).float() / 32767
-        codes.append(model.encode(audio[:, None]).audio_codes[0].to(torch.int16).cpu())
+        audio = torch.from_numpy(clips[start : start + rows]).to(device).float() / 32768
+        codes.append(analysis_codes(model, analysis, audio).to(torch.int16).cpu())
     return torch.cat(codes).numpy()
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--share", default="0/1", help="i/n: every nth shard, from the ith; for n calls side by side")
+    index, parts = map(int, parser.parse_args().share.split("/"))
     CODES.mkdir(parents=True, exist_ok=True)
     device, _ = device_and_dtype()
-    model = make_codec().eval().to(device)
-    print(f"codec from {warm_codec(model) or 'nowhere: random weights'}")
-    model.half().float()  # as it is exported
-    mark = codec_mark()
+    model, analysis = load_state(device)
+    mark = zlib.crc32(b"".join(layer.codebook.embed.cpu().numpy().tobytes() for layer in model.quantizer.layers))
     began, seconds = time.perf_counter(), 0.0
     for split in data.SPLITS:
-        for path in data.shards(split):
+        for path in data.shards(split)[index::parts]:
             if codes_file(path).exists():
                 if int(np.load(codes_file(path))["codec"]) != mark:
                     raise SystemExit(f"{codes_file(path).name} was made by another codec: delete {CODES}")
@@ -60,7 +58,7 @@ def main() -> None:
             with partial.open("wb") as file:
                 np.savez_compressed(
                     file,
-                    codes=encode(model, clips, device),
+                    codes=encode(model, analysis, clips, device),
                     chroma=data.read_chroma(path, len(clips)),
                     captions=np.array(captions),
                     codec=mark,

@@ -1,6 +1,6 @@
 """Writes the trained checkpoints into assets/, in the hub's layout: python -m training.export
 
-float16 safetensors by the names of Meta's files, config, tokenizer, preprocessor, generation config, a model card.
+safetensors by the names of Meta's files, config, tokenizer, preprocessor, generation config, a model card.
 """
 
 import argparse
@@ -15,7 +15,9 @@ from training import nano
 from training.language_model import make_tokenizer
 from training.models import (
     ASSETS,
+    CODEC,
     CODEC_FILE,
+    ENCODER_FILE,
     FOLDERS,
     LANGUAGE_MODEL_FILES,
     TOKENIZER,
@@ -45,7 +47,8 @@ of {size} codes in delay pattern{melody}.
 | codec (EnCodec) | {codec:.2f} M: {filters} filters |
 
 **How it was made.** With `training/` of this repository, from nothing but music that it composes and synthesizes
-itself: no recording, no published weights. First the codec, then text encoder and decoder on its codes. Rerun it with
+itself: no recording, no published weights. First the codec, whose decoder starts as a
+bank of oscillators, then text encoder and decoder on its codes. Rerun it with
 `make train`.
 
 **What it understands.** English and Chinese: instrument (14 leads), style (20), mood, tempo in words or bpm, key,
@@ -77,26 +80,32 @@ def write_card(folder: Path, model, melody: bool) -> None:
 
 
 def weights_of(model) -> dict[str, torch.Tensor]:
-    """float16 tensors by the names of Meta's files; what only training uses of the quantizer is set to rest."""
+    """Tensors by the names of Meta's files; what only training uses of the quantizer is set to rest.
+
+    float16, but for the codec's decoder: its straight ELUs rest on sums that cancel out (training.oscillator_bank), and
+    in float16 what is left of them is heard as a buzz at -20 dB.
+    """
     weights = {}
     for name, value in published(model.state_dict()).items():
         if name.endswith((".cluster_size", ".inited")):
             value = torch.ones_like(value)
         if name.endswith(".embed_avg"):
             value = model.state_dict()[name.removesuffix("_avg")]
-        half = value.detach().to(torch.float16)
-        assert torch.isfinite(half).all(), name
-        weights[name] = half.clone().contiguous()
+        dtype = torch.float32 if name.startswith(f"{CODEC}decoder.") else torch.float16
+        value = value.detach().to(dtype)
+        assert torch.isfinite(value).all(), name
+        weights[name] = value.clone().contiguous()
     return weights
 
 
 def export(folder: Path, melody: bool) -> int:
     """Writes one checkpoint; returns its size in bytes. SystemExit where a part has not been trained."""
-    for path in (CODEC_FILE, LANGUAGE_MODEL_FILES[melody]):
+    for path in (CODEC_FILE, ENCODER_FILE, LANGUAGE_MODEL_FILES[melody]):
         if not path.is_file():
             raise SystemExit(f"{path.name} is missing: nothing to export")
     model = make_model(melody)
     codec = load_weights(model.audio_encoder, CODEC_FILE)
+    load_weights(model.audio_encoder.encoder, ENCODER_FILE)
     rest = load_weights(model, LANGUAGE_MODEL_FILES[melody])
     own = len(published(model.state_dict()))
     if codec + rest < own:

@@ -19,6 +19,7 @@ from training.models import (
     CODEC,
     FOLDERS,
     LANGUAGE_MODEL_FILES,
+    TEXT_ENCODER_FILE,
     TOKENIZER,
     autocast,
     device_and_dtype,
@@ -30,19 +31,25 @@ from training.models import (
 )
 from training.random_weights import write_tokenizer
 
-BATCH = {"cuda": 96, "cpu": 8}  # clips of ten seconds; more of shorter ones, fewer of long ones
-LEARNING_RATE = {"cuda": 1.5e-3, "cpu": 8e-4}  # at its height; falls as a cosine over the time given
+BATCH = {"cuda": 96, "cpu": 2}  # clips of ten seconds; more of shorter ones, fewer of long ones
+LEARNING_RATE = {"cuda": 2e-3, "cpu": 2e-3}  # at its height; falls as a cosine over the time given
 WARM_UP = {"cuda": 300, "cpu": 100}  # steps
 BETAS, WEIGHT_DECAY, CLIP_GRADIENT = (0.9, 0.95), 0.05, 1.0
-# share of batches, seconds of the clips, seconds of their beginnings that are learnt: a half shows twice as many clips
-LENGTHS = ((0.6, data.SECONDS, 5.0), (0.28, data.SECONDS, data.SECONDS), (0.12, data.LONG_SECONDS, data.LONG_SECONDS))
+# share of batches, seconds of the clips, seconds of their beginnings that are learnt: short ones show more captions
+LENGTHS = (
+    (0.40, data.SECONDS, 1.0),
+    (0.25, data.SECONDS, 2.5),
+    (0.20, data.SECONDS, 5.0),
+    (0.13, data.SECONDS, data.SECONDS),
+    (0.02, data.LONG_SECONDS, data.LONG_SECONDS),
+)
 NO_TEXT, NO_CHROMA, NOTHING = 0.08, 0.15, 0.08  # shares of rows without: for guidance, and for who gives only one
 CODEBOOK_WEIGHTS = (1.6, 1.0, 0.8, 0.6)  # of the losses: what the first gets wrong is heard most
 TEXT_TOKENS = 48  # longer captions are cut
 TEXT_STEP = 8  # captions are padded to a multiple, so that few shapes are compiled
 COMPILE = {"cuda": True, "cpu": False}
 LONGEST_STEP = 10.0  # seconds that a step counts for at most: a paused process uses none
-EVALUATE_SECONDS = {"cuda": 120, "cpu": 600}
+EVALUATE_SECONDS = {"cuda": 120, "cpu": 300}
 HELD_OUT_BATCHES = 4
 FRAME_RATE = 50
 PAD = nano.CODEBOOK_SIZE  # starts every row, and stands where the delay leaves no code
@@ -183,6 +190,8 @@ def warm_start(model, melody: bool) -> str:
             return f"{load_weights(model, LANGUAGE_MODEL_FILES[kind])} tensors of {LANGUAGE_MODEL_FILES[kind].name}"
         if is_trained(FOLDERS[kind]):
             return f"{load_weights(model, FOLDERS[kind] / 'model.safetensors')} tensors of {FOLDERS[kind].name}"
+    if TEXT_ENCODER_FILE.is_file():
+        return f"{load_weights(model.text_encoder, TEXT_ENCODER_FILE)} tensors of {TEXT_ENCODER_FILE.name}"
     return "nothing"
 
 
@@ -253,9 +262,9 @@ def main() -> None:
             optimizer.step()
             step += 1
             total += each.detach()
-            if step % 20 == 0:
+            if step % 100 == 0:
                 speed = (step - first_step) / max(1e-9, spent - before)
-                told = " ".join(f"{value / 20:.3f}" for value in total.tolist())
+                told = " ".join(f"{value / 100:.3f}" for value in total.tolist())
                 clips = step * size / max(1, len(train))
                 print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s, {clips:.1f} rounds): {told}", flush=True)
                 total.zero_()

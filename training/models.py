@@ -15,6 +15,8 @@ from training.random_weights import RENAMED, TIED
 ASSETS = Path(__file__).parent.parent / "assets"
 FOLDERS = {False: ASSETS / "musicgen-nano", True: ASSETS / "musicgen-nano-melody"}
 CODEC_FILE = OUT / "codec.safetensors"
+ENCODER_FILE = OUT / "encoder.safetensors"  # its encoder, which learns apart
+TEXT_ENCODER_FILE = OUT / "text-encoder.safetensors"  # that knows captions, but no music yet
 LANGUAGE_MODEL_FILES = {False: OUT / "language-model.safetensors", True: OUT / "language-model-melody.safetensors"}
 TOKENIZER = OUT / "tokenizer"  # folder
 CODEC = "audio_encoder."  # how the codec's names begin in a checkpoint
@@ -43,17 +45,20 @@ def make_model(melody: bool) -> torch.nn.Module:
     for name, parameter in model.named_parameters():
         if "decoder.embed_tokens" in name and not name.startswith(CODEC):
             torch.nn.init.normal_(parameter, std=EMBEDDING_STD)
+        elif name.endswith(("encoder_attn.q_proj.weight", "encoder_attn.k_proj.weight", "encoder_attn.v_proj.weight")):
+            torch.nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)  # 0.02 would attend to all words alike
+        elif name == "enc_to_dec_proj.weight":
+            torch.nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
         elif name.startswith("decoder.") and name.endswith(("out_proj.weight", "fc2.weight")):
             torch.nn.init.normal_(parameter, std=0.02 / (2 * nano.LAYERS) ** 0.5)  # as GPT-2: residuals add up
     return model
 
 
 @torch.no_grad()
-def even_out(codec: transformers.EncodecModel, audio: torch.Tensor) -> None:
+def even_out(encoder: torch.nn.Module, audio: torch.Tensor) -> None:
     """Scales fresh convolutions so that each one's output has spread 1 on audio (batch, channels, samples).
 
-    (LSUV, Mishkin and Matas 2016.) As they are initialised music is lost among their biases: latents come out alike
-    for all clips, the decoder learns to do without them, and no codes come into use.
+    (LSUV, Mishkin and Matas 2016.) As they are initialised music is lost among their biases.
     """
 
     def scale(convolution, _, output):
@@ -62,23 +67,19 @@ def even_out(codec: transformers.EncodecModel, audio: torch.Tensor) -> None:
         return output / spread
 
     hooks = []
-    for module in codec.modules():
-        if isinstance(module, torch.nn.Conv1d | torch.nn.ConvTranspose1d):
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.Conv1d):
             module.bias.zero_()
             hooks.append(module.register_forward_hook(scale))
-    codec.decoder(codec.encoder(audio))
+    encoder(audio)
     for hook in hooks:
         hook.remove()
-    codec.decoder.layers[-1].conv.parametrizations.weight.original0.mul_(float(audio.std()))
 
 
 def make_codec() -> transformers.EncodecModel:
     """The codec alone, with fresh weights."""
     config = {name: value for name, value in nano.config(False)["audio_encoder"].items() if name != "model_type"}
-    model = transformers.EncodecModel(transformers.EncodecConfig(**config))
-    with torch.no_grad():  # it would begin two hundred times too loud
-        model.decoder.layers[-1].conv.parametrizations.weight.original0.mul_(0.01)
-    return model
+    return transformers.EncodecModel(transformers.EncodecConfig(**config))
 
 
 def published(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -130,6 +131,8 @@ def is_trained(folder: Path) -> bool:
 def warm_codec(model: torch.nn.Module) -> str:
     """Gives the codec trained weights if there are any: training's own, else the bundled. Returns where from, or ""."""
     if CODEC_FILE.is_file() and load_weights(model, CODEC_FILE):
+        if ENCODER_FILE.is_file():
+            load_weights(model.encoder, ENCODER_FILE)
         return CODEC_FILE.name
     bundled = FOLDERS[False] / "model.safetensors"
     if bundled.is_file() and is_trained(FOLDERS[False]) and load_weights(model, bundled, CODEC):

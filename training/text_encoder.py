@@ -1,0 +1,101 @@
+"""Teaches the text encoder what captions say, before there is music to it: python -m training.text_encoder
+
+A language model hears of a caption only through the music that it gets wrong, which teaches slowly. So first the
+encoder learns to tell attributes from captions, each by one look at its states (a query of attention, as the decoder
+has many); what a caption doesn't say costs the same for all. Leaves training/out/text-encoder.safetensors.
+"""
+
+import argparse
+import math
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from training import data, nano
+from training.attributes import LEADS, MODES, MOODS, STYLES
+from training.language_model import TEXT_STEP, TEXT_TOKENS, make_tokenizer
+from training.models import TEXT_ENCODER_FILE, device_and_dtype, make_model, save_weights
+
+CLIPS = 6_000  # whose captions are learnt from
+BATCH = 64
+LEARNING_RATE, WARM_UP = 2e-3, 50  # at its height, falls as a cosine over the time given; steps
+TEMPI = 24  # classes of bpm, even in its logarithm
+HELD_OUT = 512  # captions
+NAMES = {
+    "style": tuple(STYLES), "tonic": tuple(range(12)), "mode": tuple(MODES), "lead": LEADS, "mood": tuple(MOODS),
+    "has_drums": (False, True), "metre": (3, 4),
+}  # fmt: skip
+
+
+def classes(attributes) -> list[int]:
+    """What the captions of these attributes should tell, one number for each of NAMES and one for the tempo."""
+    tempo = int(TEMPI * math.log(attributes.bpm / 50) / math.log(4))
+    return [known.index(getattr(attributes, name)) for name, known in NAMES.items()] + [min(max(tempo, 0), TEMPI - 1)]
+
+
+class Questions(nn.Module):
+    """states (batch, tokens, width), mask → logits of each attribute."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = [len(known) for known in NAMES.values()] + [TEMPI]
+        self.queries = nn.Parameter(torch.randn(len(sizes), nano.TEXT_WIDTH) * 0.3)
+        self.answers = nn.ModuleList(nn.Linear(nano.TEXT_WIDTH, size) for size in sizes)
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
+        scores = (states @ self.queries.T).masked_fill(mask[..., None] == 0, -1e9)  # (batch, tokens, attributes)
+        found = scores.softmax(1).transpose(1, 2) @ states
+        return [answer(found[:, i]) for i, answer in enumerate(self.answers)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=4)
+    minutes = parser.parse_args().minutes
+    device, _ = device_and_dtype()
+    tokenizer = make_tokenizer()
+    torch.manual_seed(0)
+    encoder, questions = make_model(False).text_encoder.to(device), Questions().to(device)
+    texts, goals = [], []
+    for seed in range(CLIPS):
+        attributes = data.draw_clip(seed)
+        captions = data.caption_clip(attributes, seed)
+        texts += captions
+        goals += [classes(attributes)] * len(captions)
+    ids = tokenizer(texts, padding="max_length", truncation=True, max_length=TEXT_TOKENS, return_tensors="pt").input_ids
+    ids, goals = ids.to(device), torch.tensor(goals, device=device)
+    optimizer = torch.optim.AdamW([*encoder.parameters(), *questions.parameters()], lr=0.0, weight_decay=0.01)
+
+    def answers(rows: torch.Tensor) -> list[torch.Tensor]:
+        some = ids[rows]
+        some = some[:, : -(-int((some != 0).sum(1).max()) // TEXT_STEP) * TEXT_STEP]
+        mask = (some != 0).long()
+        return questions(encoder(input_ids=some, attention_mask=mask).last_hidden_state, mask)
+
+    began, step, total = time.perf_counter(), 0, 0.0
+    while (progress := (time.perf_counter() - began) / (60 * minutes)) < 1:
+        warm = min(1, (step + 1) / WARM_UP)
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+        rows = torch.randint(len(ids) - HELD_OUT, (BATCH,), device=device)
+        loss = sum(F.cross_entropy(a, goals[rows, i]) for i, a in enumerate(answers(rows)))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_([*encoder.parameters(), *questions.parameters()], 1.0)
+        optimizer.step()
+        step, total = step + 1, total + loss.detach()
+        if step % 50 == 0:
+            print(f"{progress * minutes:5.1f} min, step {step}: {float(total) / 50:.3f}", flush=True)
+            total = 0.0
+    with torch.no_grad():
+        rows = torch.arange(len(ids) - HELD_OUT, len(ids), device=device)
+        right = [(a.argmax(1) == goals[rows, i]).float().mean() for i, a in enumerate(answers(rows))]
+    told = ", ".join(f"{name} {float(share):.0%}" for name, share in zip([*NAMES, "tempo"], right, strict=True))
+    print(f"right, though captions don't say all: {told}")
+    save_weights(encoder, TEXT_ENCODER_FILE, torch.float32, leave="encoder.embed_tokens")  # is shared.weight
+
+
+if __name__ == "__main__":
+    main()
