@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from musicgen_ui import hearing
 from musicgen_ui.paths import ASSETS
 from musicgen_ui.pipeline import Pipeline
 from musicgen_ui.request import Clip, Request, Settings
@@ -55,8 +56,8 @@ class Ears:
         """audio (samples,) → JSON values."""
         features = measures.timbre(audio)[None]
         return {
-            "tempo": measures.measured_tempo(audio),
-            "key": list(measures.measured_key(audio)),
+            "tempo": hearing.tempo(audio, SAMPLE_RATE)[0],
+            "key": list(hearing.key(audio, SAMPLE_RATE)[:2]),
             "lead": str(self.leads.predict(features)[0]),
             "drums": bool(self.drums.predict(features)[0]),
             "rms": float(np.sqrt((audio**2).mean())),
@@ -185,8 +186,8 @@ class Evaluation:
             hits["drums as asked"].append(entry["drums"] == asked.has_drums)
             hits["instrument"].append(entry["lead"] == asked.lead)
             if asked.has_drums:
-                hits["tempo within 4 %"].append(measures.is_tempo(entry["tempo"], asked.bpm))
-            if asked.mode in measures.PROFILES:
+                hits["tempo within 4 %"].append(hearing.is_tempo(entry["tempo"], asked.bpm))
+            if asked.mode in hearing.PROFILES:
                 hits["key"].append(tuple(entry["key"]) == (asked.tonic, asked.mode))
         return {name: float(np.mean(values)) if values else float("nan") for name, values in hits.items()}
 

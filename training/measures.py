@@ -1,4 +1,4 @@
-"""What can be heard in a clip: key, tempo, timbre, chroma, and how far two sounds are apart."""
+"""What can be heard in a clip beyond musicgen_ui.hearing: timbre, chroma, and how far two sounds are apart."""
 
 import io
 
@@ -7,44 +7,8 @@ from scipy.signal import resample_poly, stft
 
 from training.oscillators import SAMPLE_RATE
 
-# Albrecht and Shanahan (2013): how long each degree sounds in major and in minor pieces.
-PROFILES = {
-    "major": (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081),
-    "minor": (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052),
-}
-TEMPO_TOLERANCE = 0.04
 MEL_WINDOW, MEL_HOP, MEL_BANDS, MEL_FLOOR = 1024, 256, 80, 1e-8  # of the mel distance; the floor is −80 dB
 CHROMA_WINDOW, CHROMA_HOP = 8192, 2048
-
-
-def measured_tempo(audio: np.ndarray) -> float:
-    """Beats per minute of audio (samples,), perhaps an octave off."""
-    import librosa
-
-    onsets = librosa.onset.onset_strength(y=audio, sr=SAMPLE_RATE, hop_length=256)
-    return float(np.atleast_1d(librosa.feature.tempo(onset_envelope=onsets, sr=SAMPLE_RATE, hop_length=256))[0])
-
-
-def is_tempo(measured: float, bpm: float) -> bool:
-    """Whether they are the same within 4 %, an octave allowed."""
-    return min(abs(measured * octave / bpm - 1) for octave in (0.5, 1, 2)) < TEMPO_TOLERANCE
-
-
-def measured_key(audio: np.ndarray) -> tuple[int, str]:
-    """Tonic (pitch class) and "major" or "minor" of audio (samples,)."""
-    import librosa
-
-    harmonic = librosa.effects.harmonic(audio)
-    low = librosa.note_to_hz("C2")  # below is the kick
-    chroma = librosa.feature.chroma_cens(
-        y=harmonic, sr=SAMPLE_RATE, hop_length=1024, tuning=0, fmin=low, n_octaves=6
-    ).mean(1)
-    scores = {
-        (tonic, mode): np.corrcoef(np.roll(profile, tonic), chroma)[0, 1]
-        for mode, profile in PROFILES.items()
-        for tonic in range(12)
-    }
-    return max(scores, key=scores.__getitem__)
 
 
 def timbre(audio: np.ndarray) -> np.ndarray:

@@ -35,7 +35,7 @@ AMPLITUDE = math.sqrt(2 * GROWTH)  # where the two tanh of a step take away as m
 OPEN = 16.0  # a gate's bias when it is open, less when it is shut: exact in float32 and float16
 RELAY = 0.1  # latents go through the first layer so small that tanh is straight
 LOUDEST = 0.6  # amplitude of a tone whose gate is wide open, full scale 1
-LIFT = 1.0  # keeps ELU's argument positive
+LIFT = 0.35  # keeps ELU's argument positive: what goes through is within ±0.31 where the sound is within ±1
 FIT_STEPS, FIT_RATE, FIT_ROWS = 400, 3e-3, 48
 
 WIDTH = nano.CODEC_FILTERS * 2 ** len(nano.HOP_RATIOS)  # of the LSTM
