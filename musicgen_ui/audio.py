@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import soundfile
 from musicgen_ui.errors import InputError, MachineError
 from musicgen_ui.limits import Limits
 from musicgen_ui.request import Clip
+from musicgen_ui.tags import tagged
 
 FORMATS = ("wav", "flac", "mp3")
 _BLOCK_FRAMES = 1 << 16
@@ -100,8 +102,10 @@ def to_int16(samples: np.ndarray) -> np.ndarray:
     return np.round(samples * (32767 / max(peak, 1.0))).astype(np.int16)
 
 
-def write_audio(path: Path, samples: np.ndarray, sampling_rate: int) -> None:
+def write_audio(path: Path, samples: np.ndarray, sampling_rate: int, record: Mapping | None = None) -> None:
     """Writes `samples` (channels, samples) float32 as `path`'s suffix says: .wav, .flac (16 bit) or .mp3.
+
+    `record` (JSON values), what made them, goes into the file's tags.
 
     The file appears whole or not at all. Raises InputError for another suffix or a missing folder,
     MachineError where the disk is full or refuses.
@@ -114,7 +118,8 @@ def write_audio(path: Path, samples: np.ndarray, sampling_rate: int) -> None:
     if kind == "mp3":  # libsndfile 1.2.2 garbles stereo MP3 that it is handed as 16-bit integers
         frames = frames.astype(np.float32) / 32_768
     soundfile.write(encoded, frames, sampling_rate, format=kind.upper())
-    write_whole(path, encoded.getvalue())
+    content = encoded.getvalue()
+    write_whole(path, content if record is None else tagged(content, kind, record))
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,7 +23,8 @@ from musicgen_ui.download import DownloadStopped, download
 from musicgen_ui.errors import AppError, InputError
 from musicgen_ui.limits import Limits
 from musicgen_ui.locales import choose_language, sentence
-from musicgen_ui.request import ENGINES, Request, Settings, checked, checked_for_model, number
+from musicgen_ui.request import ENGINES, Request, checked, checked_for_model, number
+from musicgen_ui.tags import read_record, remembered
 from musicgen_ui.take import Take
 
 EXAMPLES = """\
@@ -30,6 +32,7 @@ examples:
   python -m musicgen_ui "slow piano in A minor" --seconds 8 --seed 7 --out take.wav
   python -m musicgen_ui --audio clip.wav --mode melody "as a string quartet" --out take.flac
   python -m musicgen_ui --unconditional --takes 2 --out take.mp3
+  python -m musicgen_ui --from take.wav --seed 8 --out another.wav
 """
 
 
@@ -63,32 +66,9 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     limits = Limits()
     out = Path(options.out)
     _check_out(out)
-    clips = tuple(read_clip(path, limits) for path in options.audio)
-    mode = _mode(options)
-    model = checkpoints.for_mode(options.model, mode)
+    request = checked(_request(options, limits), limits)
+    model = request.model
     place = checkpoints.locate(model)
-    request = Request(
-        mode=mode,
-        prompts=tuple(options.prompt),
-        clips=clips,
-        model=model,
-        engine=options.engine,
-        settings=Settings(
-            max_new_tokens=options.max_new_tokens,
-            guidance_scale=options.guidance,
-            do_sample=False if options.greedy else None,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-        ),
-        seed=options.seed,
-        takes=options.takes,
-    )
-    if mode == "unconditional" and options.prompt:
-        raise InputError("error.prompt_unused")
-    if mode != "unconditional" and options.unconditional:
-        raise InputError("cli.unconditional_mode", mode=mode)
-    request = checked(request, limits)
     if not isinstance(place, Path):  # better refused now than after the download
         checked_for_model(request, checkpoints.info(model))
     folder = place if isinstance(place, Path) else download(place, progress.downloading(model), stop.is_set)
@@ -141,6 +121,42 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     return 0
 
 
+def _request(options: argparse.Namespace, limits: Limits) -> Request:
+    """What the options ask for; of what they don't name, what the file of --from remembers."""
+    before = Request(model=checkpoints.DEFAULT)
+    if options.remembered:
+        before = remembered(read_record(options.remembered))
+        if before.mode in ("continue", "melody") and not options.audio:
+            raise InputError("error.record_needs_clip", name=Path(options.remembered).name)
+        if options.seconds is not None:
+            before = replace(before, settings=replace(before.settings, max_new_tokens=None))
+    mode = _mode(options, before)
+    if mode == "unconditional" and options.prompt:
+        raise InputError("error.prompt_unused")
+    if mode != "unconditional" and options.unconditional:
+        raise InputError("cli.unconditional_mode", mode=mode)
+    settings = {
+        "max_new_tokens": options.max_new_tokens,
+        "guidance_scale": options.guidance,
+        "do_sample": False if options.greedy else None,
+        "temperature": options.temperature,
+        "top_k": options.top_k,
+        "top_p": options.top_p,
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
+    return replace(
+        before,
+        mode=mode,
+        prompts=tuple(options.prompt) or before.prompts,
+        clips=tuple(read_clip(path, limits) for path in options.audio),
+        model=checkpoints.for_mode(options.model or before.model, mode),
+        engine=options.engine or before.engine,
+        settings=replace(before.settings, **given),
+        seed=before.seed if options.seed is None else options.seed,
+        takes=options.takes,
+    )
+
+
 def _check_out(out: Path) -> None:
     """Better known before the music is made: whether it can be saved at `out`."""
     if out.suffix.lower().lstrip(".") not in FORMATS:
@@ -153,14 +169,19 @@ def _check_out(out: Path) -> None:
         raise InputError("error.cannot_write", name=out.name, reason=os.strerror(errno.EACCES))
 
 
-def _mode(options: argparse.Namespace) -> str:
-    if options.unconditional and options.mode is None:
-        return "unconditional"
-    if not options.audio and options.mode is None:
-        return "text"
+def _mode(options: argparse.Namespace, before: Request) -> str:
     if options.mode is not None:
         return options.mode
-    return "melody" if options.model in checkpoints.MENU and checkpoints.MENU[options.model].melody else "continue"
+    if options.unconditional:
+        return "unconditional"
+    if options.remembered and not options.audio:
+        return before.mode
+    if not options.audio:
+        return "text"
+    if before.mode in ("continue", "melody"):
+        return before.mode
+    model = options.model or before.model
+    return "melody" if model in checkpoints.MENU and checkpoints.MENU[model].melody else "continue"
 
 
 def _seconds(options: argparse.Namespace) -> float:
@@ -173,8 +194,6 @@ def _seconds(options: argparse.Namespace) -> float:
 
 
 def _with_seconds(request: Request, tokens: int) -> Request:
-    from dataclasses import replace
-
     return replace(request, settings=replace(request.settings, max_new_tokens=tokens))
 
 
@@ -182,7 +201,7 @@ def _write(takes: Sequence[Take], out: Path) -> list[Path]:
     """One take at `out`; several at out-1, out-2 …"""
     files = [out] if len(takes) == 1 else [out.with_stem(f"{out.stem}-{n}") for n in range(1, len(takes) + 1)]
     for take, file in zip(takes, files, strict=True):
-        write_audio(file, take.samples, take.sampling_rate)
+        write_audio(file, take.samples, take.sampling_rate, take.record)
     return files
 
 
@@ -257,11 +276,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--mode", choices=("text", "continue", "melody"), help="what to do with the clip (default: what the model can)")
     add(
         "--model",
-        default=checkpoints.DEFAULT,
         metavar="NAME|PATH",
-        help=f"{', '.join(checkpoints.MENU)}, a folder, or a hub id",
+        help=f"{', '.join(checkpoints.MENU)}, a folder, or a hub id (default: {checkpoints.DEFAULT})",
     )
-    add("--engine", default="auto", metavar="|".join(ENGINES), help="what runs the decoder")
+    add("--engine", metavar="|".join(ENGINES), help="what runs the decoder (default: auto)")
+    add("--from", dest="remembered", metavar="FILE", help="as the take in this file was made; other options go before")
     add("--seconds", metavar="S", help="how much new music (default: as the model's generation config says)")
     add("--max-new-tokens", metavar="N", help="the same in decoding steps")
     add("--guidance", metavar="G", help="guidance_scale: how closely to keep to the description (config: mostly 3)")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import gradio as gr
 
@@ -9,6 +10,8 @@ from musicgen_ui.checkpoints import for_mode
 from musicgen_ui.errors import AppError
 from musicgen_ui.events import Ready
 from musicgen_ui.model_info import ModelInfo
+from musicgen_ui.request import CONFIG_KINDS, ENGINES, number
+from musicgen_ui.tags import read_record, remembered
 from musicgen_ui.ui import controls, generation_config, listening, status
 from musicgen_ui.ui.asks import Changes, prompt_lines
 from musicgen_ui.ui.inputs import mode_choices
@@ -16,6 +19,7 @@ from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
 
+_RESTORED = 17  # components that `restore` updates, but for the status
 _WATCH, _WATCH_READY = 2.0, 20.0  # seconds between two looks at the engine
 
 
@@ -106,6 +110,45 @@ class Advice:
         kept = min(max(int(length or 0), info.codebooks), room)
         bounds = gr.update(minimum=info.codebooks, maximum=room, value=kept)
         return [self._model_note(model, language), bounds, *_starts(info, edited)[1:]]
+
+    def restore(self, path: str, changes: Changes, request: gr.Request) -> list[object]:
+        """The settings that a take's file remembers: updates for `Sections.restored`. A wrong file changes nothing."""
+        language = language_of(request)
+        try:
+            record = read_record(path)
+            asked = remembered(record)
+            settings = {name: number(name, value, CONFIG_KINDS[name]) for name, value in vars(asked.settings).items()}
+            seed = number("seed", asked.seed, int)
+            info = self.engine.info(asked.model)
+        except AppError as error:
+            return [status.fault(fault(language, error)), *([gr.skip()] * _RESTORED)]
+        edited = changes.get(asked.model, {})
+        starts = [
+            gr.skip() if value is None else value
+            for value in (settings[name] for name in ("guidance_scale", "do_sample", "temperature", "top_k", "top_p"))
+        ]
+        length = settings["max_new_tokens"] or controls.first_length(info, edited)
+        bounds = gr.update(minimum=info.codebooks, maximum=controls.room(info, edited), value=length)
+        prompt = "".join(asked.prompts)
+        hears = asked.mode in ("continue", "melody")
+        name, clip = Path(path).name, str(record.get("clip") or "?")
+        key = "page.restore.clip" if hears else "page.restore.done"
+        return [
+            status.line("done", say(language, key, name=name, clip=clip)),
+            gr.Tabs(selected="audio" if hears else asked.mode),
+            "audio" if hears else asked.mode,
+            prompt if asked.mode == "text" else gr.skip(),
+            asked.mode if hears else gr.skip(),
+            prompt if hears else gr.skip(),
+            asked.model,
+            self._model_note(asked.model, language),
+            1,
+            seed,
+            True,
+            asked.engine if asked.engine in ENGINES else ENGINES[0],
+            bounds,
+            *starts,
+        ]
 
     def config_table(
         self, model: str, changes: Changes, number: int | None, request: gr.Request

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from musicgen_ui.audio import FORMATS
 from musicgen_ui.checkpoints import MENU
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
@@ -31,6 +32,8 @@ class Controls:
     seed: gr.Number
     locked: gr.Checkbox
     engine: gr.Dropdown
+    restore: gr.UploadButton
+    """a take's file, whose settings the controls shall have"""
 
 
 def _unchecked(component: gr.components.Component) -> None:
@@ -113,12 +116,18 @@ def build_controls(info: ModelInfo, limits: Limits, engines: Sequence[str]) -> C
             )
             dice = gr.Button(text("page.seed.dice"), size="sm", min_width=110)
         engine = gr.Dropdown(list(engines), value=engines[0], label=text("page.engine"), info=text("page.engine.info"))
+        restore = gr.UploadButton(
+            text("page.restore"),  # type: ignore[arg-type]  # it is translated like any label
+            file_types=[f".{kind}" for kind in FORMATS],
+            size="sm",
+            elem_id="mg-restore",
+        )
     for field in (guidance_scale, takes, temperature, top_k, top_p, seed):
         _unchecked(field)
     dice.click(None, None, [seed, locked], js=_DICE, api_visibility="private")
     seed.input(None, None, [locked], js="() => true", api_visibility="private")
     return Controls(
-        guidance_scale, do_sample, model, model_note, takes, temperature, top_k, top_p, seed, locked, engine
+        guidance_scale, do_sample, model, model_note, takes, temperature, top_k, top_p, seed, locked, engine, restore
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from musicgen_ui import hearing
 from musicgen_ui.audio import FORMATS
 from musicgen_ui.ui.inside import draw_inside
 from musicgen_ui.ui.listening import STARTS
@@ -22,6 +23,8 @@ _LABEL = 24  # characters of a prompt beside its seed
 class Result:
     chooser: gr.Radio
     title: gr.HTML
+    heard: gr.HTML
+    """what was measured of it, a moment later"""
     player: gr.Audio
     picture: gr.Image
     downloads: tuple[gr.DownloadButton, ...]
@@ -37,6 +40,7 @@ class Result:
         return [
             self.chooser,
             self.title,
+            self.heard,
             self.player,
             self.picture,
             *self.downloads,
@@ -56,6 +60,7 @@ def build_result() -> Result:
     with gr.Column(elem_id="mg-result"):
         chooser = gr.Radio([], label=text("page.result.takes"), elem_classes="mg-chooser")
         title = gr.HTML()
+        heard = gr.HTML(elem_classes="mg-heard-facts")
         player = gr.Audio(
             interactive=False,
             label=text("page.result.player"),
@@ -83,7 +88,7 @@ def build_result() -> Result:
             record = gr.HTML()
         with gr.Accordion(text("page.inside"), open=False, elem_classes="mg-fold"):
             inside = gr.HTML()
-    return Result(chooser, title, player, picture, downloads, use, again, extend, record, inside)
+    return Result(chooser, title, heard, player, picture, downloads, use, again, extend, record, inside)
 
 
 def shown(take: KeptTake, takes: Mapping[int, KeptTake], language: str) -> list[object]:
@@ -95,6 +100,7 @@ def shown(take: KeptTake, takes: Mapping[int, KeptTake], language: str) -> list[
             value=take.number,
         ),
         title_html(take, language),
+        "",
         str(take.wav),
         str(take.picture),
         *(gr.update(value=path) for path in files),
@@ -124,6 +130,32 @@ def title_html(take: KeptTake, language: str) -> str:
     if not take.complete:
         facts.append(say(language, "page.result.partial"))
     return f'<div class="mg-title"><h2>{html(words)}</h2><p>{html(" · ".join(facts))}</p></div>'
+
+
+def heard_html(take: KeptTake, language: str) -> str:
+    """Tempo, key and loudness of the take, and a word where its prompt asked otherwise."""
+    heard, prompt = take.heard, str(take.record.get("prompt") or "")
+    facts, amiss = [], []
+    if heard.tempo is not None:
+        facts.append(say(language, "page.heard.tempo", bpm=round(heard.tempo)))
+        bpm = hearing.asked_tempo(prompt)
+        if bpm and not hearing.is_tempo(heard.tempo, bpm):
+            amiss.append(say(language, "page.heard.tempo", bpm=bpm))
+    if heard.tonic is not None and heard.mode is not None:
+        facts.append(_key_name(heard.tonic, heard.mode, language))
+        asked = hearing.asked_key(prompt)
+        if asked and asked != (heard.tonic, heard.mode):
+            amiss.append(_key_name(*asked, language))
+    if heard.loudness is not None:
+        facts.append(f"{heard.loudness:.1f} LUFS".replace("-", "−"))
+    if not facts:
+        return ""
+    asked_for = say(language, "page.heard.asked", what=" · ".join(amiss)) if amiss else ""
+    return f"<p>{html(' · '.join(facts))}</p>" + (f'<p class="mg-amiss">{html(asked_for)}</p>' if amiss else "")
+
+
+def _key_name(tonic: int, mode: str, language: str) -> str:
+    return say(language, f"page.heard.{mode}", tonic=hearing.TONICS[tonic])
 
 
 def record_html(record: Mapping[str, object], language: str) -> str:

@@ -197,6 +197,18 @@ class Runs:
             return result.unchanged(self.result_outputs)
         return result.shown(take, session.takes, language_of(request))
 
+    def heard(self, number: int | None, request: gr.Request) -> str:
+        """What is measured of the chosen take, told after it can be heard; "" where that fails."""
+        session = self.sessions.find(request.session_hash or "")
+        take = session.chosen(number) if session else None
+        if take is None:
+            return ""
+        try:
+            return result.heard_html(take, language_of(request))
+        except Exception:  # what it says is not worth a fault
+            log.exception("a take could not be measured")
+            return ""
+
     def use_as_prompt(self, number: int | None, request: gr.Request) -> list[object]:
         """Puts the chosen take into the audio tab: updates for tabs, tab, clip, mode, description, more clips."""
         session = self.sessions.find(request.session_hash or "")

@@ -14,6 +14,7 @@ import soundfile
 from gradio.utils import get_upload_folder
 
 from musicgen_ui.audio import write_audio, write_whole
+from musicgen_ui.hearing import Heard, hear
 from musicgen_ui.take import Take
 from musicgen_ui.ui.asks import Ask
 from musicgen_ui.ui.pictures import draw_sound
@@ -46,7 +47,7 @@ class KeptTake:
         path = self.wav.with_suffix(f".{suffix}")
         if not path.exists():
             sound, rate = self._sound
-            write_audio(path, sound, rate)
+            write_audio(path, sound, rate, self.record)
         return path
 
     @property
@@ -57,6 +58,11 @@ class KeptTake:
             draw_sound(*self._sound).save(content, "png")
             write_whole(path, content.getvalue())
         return path
+
+    @cached_property
+    def heard(self) -> Heard:
+        """Its tempo, key and loudness."""
+        return hear(*self._sound)
 
     @property
     def _sound(self) -> tuple[np.ndarray, int]:
@@ -92,7 +98,7 @@ class Session:
             entry = KeptTake(
                 number, self.folder, alone, take.record, take.codes, take.seconds, len(take.samples), take.complete
             )
-            write_audio(entry.wav, take.samples, take.sampling_rate)
+            write_audio(entry.wav, take.samples, take.sampling_rate, take.record)
             self.takes[number] = entry
             kept.append(entry)
         for number in sorted(self.takes)[: max(0, len(self.takes) - max(KEPT_TAKES, len(kept)))]:

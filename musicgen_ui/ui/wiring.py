@@ -65,6 +65,14 @@ class Sections:
         return [self.status, self.listening.broadcast, *buttons, *self.result.outputs]
 
     @property
+    def restored(self) -> list[gr.blocks.Block]:
+        """What `Advice.restore` updates."""
+        inputs, controls = self.inputs, self.controls
+        asked = [inputs.tabs, inputs.tab, inputs.prompts, inputs.mode, inputs.description]
+        chosen = [controls.model, controls.model_note, controls.takes, controls.seed, controls.locked, controls.engine]
+        return [self.status, *asked, *chosen, *self.starts]
+
+    @property
     def weighed(self) -> list[gr.components.Component]:
         """What `Advice.estimate` takes."""
         inputs, controls = self.inputs, self.controls
@@ -112,9 +120,11 @@ def _wire_runs(page: gr.Blocks, runs: Runs, advice: Advice, s: Sections) -> None
     ):
         run.then(advice.config_table, table, s.config, **_SMALL)
         run.then(advice.estimate, s.weighed, s.estimate, **_SMALL)
+        run.then(runs.heard, result.chooser, result.heard, **_SMALL)
     s.stop.click(runs.stop, None, [s.stop], **_SMALL)
     chosen = result.chooser.input(runs.choose, result.chooser, result.outputs, **_SMALL)
     chosen.then(advice.config_table, table, s.config, **_SMALL)
+    chosen.then(runs.heard, result.chooser, result.heard, **_SMALL)
     page.unload(runs.close)
 
 
@@ -148,10 +158,12 @@ def _wire_advice(page: gr.Blocks, advice: Advice, s: Sections) -> None:
         inputs.mode_note,
         **_SMALL,
     )
-    changed = controls.model.change(
+    changed = controls.model.input(  # not where a file sets it: that brings settings of its own
         advice.model_changed, [controls.model, s.length, s.changes], [controls.model_note, *s.starts], **_SMALL
     )
     changed.then(advice.config_table, table, s.config, **_SMALL)
+    restored = controls.restore.upload(advice.restore, [controls.restore, s.changes], s.restored, **_SMALL)
+    restored.then(advice.config_table, table, s.config, **_SMALL)
     s.config.input(
         advice.config_edited,
         [s.config, controls.model, s.changes, s.result.chooser],

@@ -57,6 +57,39 @@ def test_text_to_a_file_and_again_bit_for_bit(call, tmp_path):
     assert (a == b).all()
 
 
+def test_a_file_says_how_to_make_it_again(call, tmp_path):
+    first = call("slow bells", "--seconds", "0.6", "--seed", "9", "--top-k", "9", "--takes", "2", "--out", "a.flac")
+    assert first.returncode == 0, first.stderr
+    for n in (1, 2):  # each by itself, though both were made together
+        again = call("--from", f"a-{n}.flac", "--out", f"b-{n}.wav", "--json")
+        assert again.returncode == 0, again.stderr
+        assert json.loads(again.stdout)["seed"] == 8 + n
+        a, b = (soundfile.read(tmp_path / name, dtype="int16")[0] for name in (f"a-{n}.flac", f"b-{n}.wav"))
+        np.testing.assert_array_equal(a, b)
+    other = call("--from", "a-1.flac", "--seed", "10", "--seconds", "0.6", "--out", "c.wav")
+    assert other.returncode == 0, other.stderr
+    c, two = (soundfile.read(tmp_path / name, dtype="int16")[0] for name in ("c.wav", "a-2.flac"))
+    np.testing.assert_array_equal(c, two)
+
+
+def test_a_continuation_is_made_again_with_its_clip(call, tmp_path):
+    first = call("--audio", PIANO, "go on", "--seconds", "0.4", "--seed", "3", "--out", "a.mp3")
+    assert first.returncode == 0, first.stderr
+    alone = call("--from", "a.mp3", "--out", "b.wav")
+    assert (alone.returncode, alone.stderr.count("\n")) == (2, 1)
+    assert "clip" in alone.stderr
+    again = call("--from", "a.mp3", "--audio", PIANO, "--out", "b.mp3")
+    assert again.returncode == 0, again.stderr
+    a, b = (soundfile.read(tmp_path / name)[0] for name in ("a.mp3", "b.mp3"))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_a_foreign_file_remembers_nothing(call):
+    process = call("--from", PIANO, "--out", "a.wav")
+    assert (process.returncode, process.stderr.count("\n")) == (2, 1)
+    assert "piano-tune.ogg" in process.stderr
+
+
 def test_several_takes_of_no_description(call, tmp_path):
     process = call("--unconditional", "--takes", "2", "--max-new-tokens", "20", "--seed", "1", "--out", "u.mp3")
     assert (process.returncode, process.stdout) == (0, "u-1.mp3\nu-2.mp3\n")

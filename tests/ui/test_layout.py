@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Browser, Page, expect
 
+from musicgen_ui.audio import write_audio
 from musicgen_ui.locales import catalogue
 from tests.ui.conftest import launched
 from tests.ui.steps import button, describe, done, heading, make_short, number_box, tab, words
@@ -67,6 +68,53 @@ def test_controls_keep_their_values_between_tabs(fake_app: str, open_page: OpenP
         expect(number_box(page, "page.guidance")).to_have_value("4.5")
         expect(page.get_by_role("checkbox", name=words("page.sampling"))).not_to_be_checked()
     expect(page.get_by_label(words("page.prompt"))).to_have_value("kept words")
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_a_takes_file_gives_its_settings_back(fake_app: str, open_page: OpenPage, tmp_path: Path, locale: str) -> None:
+    record = {
+        "mode": "text", "prompt": "a waltz again", "seed": 4_242, "model": "nano", "engine": "mindnlp", "top_k": 33,
+        "max_new_tokens": 71, "guidance_scale": 2.5, "do_sample": False, "temperature": 0.7, "top_p": 0.9,
+    }  # fmt: skip
+    path, foreign = tmp_path / "waltz.flac", tmp_path / "song.wav"
+    tone = 0.3 * np.sin(np.arange(32_000) / 20, dtype=np.float32)
+    write_audio(path, tone[None], 32_000, record)
+    write_audio(foreign, tone[None], 32_000)
+    page = open_page(fake_app, locale=locale)
+
+    def give(file: Path) -> None:
+        with page.expect_file_chooser() as chooser:
+            button(page, "page.restore", locale).click()
+        chooser.value.set_files(file)
+
+    page.get_by_role("button", name=words("page.more", locale)).click()
+    tab(page, "page.tab.unconditional", locale).click()
+    give(foreign)
+    expect(page.get_by_role("alert")).to_contain_text("song.wav", timeout=SOON)
+    expect(number_box(page, "page.seed", locale)).not_to_have_value("4242")
+    give(path)
+    expect(page.get_by_label(words("page.prompt", locale))).to_have_value("a waltz again", timeout=SOON)
+    for key, value in (
+        ("page.length", "71"), ("page.guidance", "2.5"), ("page.temperature", "0.7"), ("page.top_k", "33"),
+        ("page.top_p", "0.9"), ("page.seed", "4242"),
+    ):  # fmt: skip
+        expect(number_box(page, key, locale)).to_have_value(value)
+    expect(page.get_by_role("checkbox", name=words("page.sampling", locale))).not_to_be_checked()
+    expect(page.get_by_role("checkbox", name=words("page.seed.lock", locale))).to_be_checked()
+    button(page, "page.generate", locale).click()
+    expect(heading(page)).to_have_text("a waltz again", timeout=SOON)
+    expect(page.get_by_text("mindnlp").first).to_be_visible()
+    assert page.faults == []  # type: ignore[attr-defined]
+
+
+def test_what_came_out_is_measured(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app)
+    make_short(page, 303)
+    describe(page, "a waltz at 77 bpm")
+    button(page, "page.generate").click()
+    wait_done(page)
+    expect(page.locator(".prose.mg-heard-facts")).to_contain_text("LUFS", timeout=SOON)
+    assert page.faults == []  # type: ignore[attr-defined]
 
 
 def test_the_length_says_its_seconds(fake_app: str, open_page: OpenPage) -> None:
