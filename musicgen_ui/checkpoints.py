@@ -48,7 +48,7 @@ def _by_meta(name: str, million_parameters: int, melody: bool = False, channels:
 MENU: dict[str, Checkpoint] = {
     checkpoint.name: checkpoint
     for checkpoint in (
-        Checkpoint("nano", trained=False),
+        Checkpoint("nano"),
         Checkpoint("nano-melody", melody=True, trained=False),
         _by_meta("small", 589),
         _by_meta("medium", 2_006),
