@@ -2,8 +2,8 @@
 
 The latents come from training.analysis meanwhile; what the encoder must learn is in training.encoder. The decoder
 starts as a bank of oscillators (training.oscillator_bank). Needs clips (training.data), which may go on being rendered.
-Stop it at any time; started again it goes on. Leaves training/out/codec.safetensors and analysis.pt, and prints how
-far held-out clips are from their round trip beside MP3 and Opus.
+Stop it at any time; started again it goes on. Leaves training/out/codec.safetensors (and codec.pt, with the analysis), and
+prints how far held-out clips are from their round trip beside MP3 and Opus.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def load_state(device: torch.device) -> tuple[torch.nn.Module, Analysis]:
     state = torch.load(STATE, map_location=device)
     model, analysis = make_codec().to(device).eval(), Analysis().to(device).eval()
     model.load_state_dict(state["model"])
-    analysis.load_state_dict(state["analysis"], strict=False)
+    analysis.load_state_dict(state["analysis"])
     return model, analysis
 
 
