@@ -2,8 +2,8 @@
 
 The latents come from training.analysis meanwhile; what the encoder must learn is in training.encoder. The decoder
 starts as a bank of oscillators (training.oscillator_bank). Needs clips (training.data), which may go on being rendered.
-Stop it at any time; started again it goes on. Leaves training/out/codec.safetensors (and codec.pt, with the analysis), and
-prints how far held-out clips are from their round trip beside MP3 and Opus.
+Stop it at any time; started again it goes on. Leaves training/out/codec.safetensors (and codec.pt, with the analysis),
+and prints how far held-out clips are from their round trip beside MP3 and Opus.
 """
 
 import argparse
