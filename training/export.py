@@ -51,7 +51,7 @@ itself: no recording, no published weights. First the codec, whose decoder start
 bank of oscillators, then text encoder and decoder on its codes. Rerun it with
 `make train`.
 
-**What it understands.** English and Chinese: instrument (14 leads), style (20), mood, tempo in words or bpm, key,
+**What captions named.** In English and Chinese: instrument (14 leads), style (20), mood, tempo in words or bpm, key,
 metre, with or without drums{follows}; for other words it makes the music that suits the rest. Captions name no artists;
 nothing else than such music can be expected: no voices, no sounds of nature, nothing that sounds recorded.
 
