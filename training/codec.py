@@ -181,7 +181,7 @@ def main() -> None:
         }  # fmt: skip
         torch.save(state, STATE.with_suffix(".part"))
         STATE.with_suffix(".part").rename(STATE)
-        save_weights(model, CODEC_FILE, torch.float32)
+        save_weights(model, CODEC_FILE, torch.float32, leave="encoder.")  # training.encoder makes that
 
     looked = evaluated = now = time.perf_counter()
     before, first_step, sums, parts = spent, step, {}, {}

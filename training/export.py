@@ -47,12 +47,11 @@ of {size} codes in delay pattern{melody}.
 | codec (EnCodec) | {codec:.2f} M: {filters} filters |
 
 **How it was made.** With `training/` of this repository, from nothing but music that it composes and synthesizes
-itself: no recording, no published weights. First the codec, whose decoder starts as a
-bank of oscillators, then text encoder and decoder on its codes. Rerun it with
-`make train`.
+itself: no recording, no published weights. First the codec, whose decoder starts as a bank of oscillators, then text
+encoder and decoder on its codes. Rerun it with `make train`.
 
 **What captions named.** In English and Chinese: instrument (14 leads), style (20), mood, tempo in words or bpm, key,
-metre, with or without drums{follows}; for other words it makes the music that suits the rest. Captions name no artists;
+metre, with or without drums{follows}. Captions name no artists;
 nothing else than such music can be expected: no voices, no sounds of nature, nothing that sounds recorded.
 
 {measured}
@@ -83,7 +82,7 @@ def weights_of(model) -> dict[str, torch.Tensor]:
     """Tensors by the names of Meta's files; what only training uses of the quantizer is set to rest.
 
     float16, but for the codec's decoder: its straight ELUs rest on sums that cancel out (training.oscillator_bank), and
-    in float16 what is left of them is heard as a buzz at -20 dB.
+    in float16 what is left of them is a buzz 18 dB below the music.
     """
     weights = {}
     for name, value in published(model.state_dict()).items():
@@ -105,11 +104,13 @@ def export(folder: Path, melody: bool) -> int:
             raise SystemExit(f"{path.name} is missing: nothing to export")
     model = make_model(melody)
     codec = load_weights(model.audio_encoder, CODEC_FILE)
-    load_weights(model.audio_encoder.encoder, ENCODER_FILE)
+    encoder = load_weights(model.audio_encoder.encoder, ENCODER_FILE)
     rest = load_weights(model, LANGUAGE_MODEL_FILES[melody])
     own = len(published(model.state_dict()))
-    if codec + rest < own:
-        raise SystemExit(f"only {codec} + {rest} of {own} tensors fit: the files are of other sizes than nano.py's")
+    if codec + encoder + rest < own:
+        raise SystemExit(
+            f"only {codec} + {encoder} + {rest} of {own} tensors fit: the files are of other sizes than nano.py's"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     clip_settings = nano.CHROMA if melody else nano.CLIP
     for name, content in (

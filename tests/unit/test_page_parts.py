@@ -3,6 +3,7 @@
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import soundfile
 
 from musicgen_ui.errors import InputError
 from musicgen_ui.events import Event, Loading, Ready, Starting
+from musicgen_ui.hearing import Heard
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.take import Take
 from musicgen_ui.ui import generation_config, result, sessions, status
@@ -65,6 +67,29 @@ def test_the_record_is_escaped() -> None:
     table = result.record_html({"prompt": "<script>x</script>", "generation_config": {"a": "<i>"}}, "en")
     assert "<script>" not in table
     assert "<i>" not in table
+
+
+@pytest.mark.parametrize(
+    ("prompt", "amiss"),
+    [
+        ("<b>bells</b> in D minor, 61 bpm", ""),
+        ("bells in E minor, 120 bpm", "E minor"),
+        ("bells at 90 bpm", "about 90 bpm"),
+        ("E大调，每分钟90拍", "about 90 bpm · E major"),
+        ("bells", ""),
+    ],
+)
+def test_what_came_out_otherwise_than_asked_is_said(prompt: str, amiss: str) -> None:
+    take = SimpleNamespace(heard=Heard(tempo=120.4, tonic=2, mode="minor", loudness=-18.04), record={"prompt": prompt})
+    told = result.heard_html(take, "en")  # type: ignore[arg-type]
+    assert "<p>about 120 bpm · D minor · −18.0 LUFS</p>" in told
+    assert told.count("<p") == (2 if amiss else 1)
+    assert amiss in told
+
+
+def test_nothing_is_said_of_what_can_not_be_measured() -> None:
+    take = SimpleNamespace(heard=Heard(None, None, None, None), record={"prompt": "in D minor, 90 bpm"})
+    assert result.heard_html(take, "en") == ""  # type: ignore[arg-type]
 
 
 def test_a_faults_sentence_is_escaped() -> None:
