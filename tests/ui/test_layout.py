@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from musicgen_ui.audio import write_audio
 from musicgen_ui.locales import catalogue
@@ -346,14 +346,11 @@ def test_the_generation_config_is_shown_and_edited(fake_app: str, open_page: Ope
     expect(page.get_by_test_id("cell-1-3")).to_contain_text("5", timeout=SOON)
 
 
-def test_a_closed_tab_gives_its_turn_back(
-    browser: Browser, open_page: OpenPage, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_closed_tab_gives_its_turn_back(open_page: OpenPage, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("slow")
     script = Path(__file__).with_name("fake_app.py")
     with launched(script, folder / "log.txt", FAKE_SECONDS_PER_TOKEN="0.1") as url:
-        first = browser.new_page()
-        first.goto(url)
+        first = open_page(url)
         describe(first, "two and a half minutes of waiting")
         make_short(first, 1500)
         button(first, "page.generate").click()
