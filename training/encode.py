@@ -1,7 +1,8 @@
 """Clips to codes, what the language models learn from: python -m training.encode
 
 Every shard of clips that has no codes yet gets them: codes (clips, codebooks, frames) int16, the chroma of its melodies
-(clips, frames) uint8, and its captions. Codes belong to one codec: after training that again, delete them.
+(clips, frames) uint8, and its captions. Codes belong to one codec and one price of change (training.quantizer): after
+a change of either, delete them.
 """
 
 import argparse
@@ -12,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training import data
-from training.codec import analysis_codes, load_state
+from training import data, quantizer
+from training.codec import load_state
 from training.models import device_and_dtype
 
 CODES = data.OUT / "codes"
@@ -32,7 +33,8 @@ def encode(model, analysis, clips: np.ndarray, device: torch.device) -> np.ndarr
     codes = []
     for start in range(0, len(clips), rows):
         audio = torch.from_numpy(clips[start : start + rows]).to(device).float() / 32768
-        codes.append(analysis_codes(model, analysis, audio).to(torch.int16).cpu())
+        steady = quantizer.steady_codes(model.quantizer, analysis.whole(audio))
+        codes.append(steady.to(torch.int16).cpu())
     return torch.cat(codes).numpy()
 
 
@@ -43,7 +45,8 @@ def main() -> None:
     CODES.mkdir(parents=True, exist_ok=True)
     device, _ = device_and_dtype()
     model, analysis = load_state(device)
-    mark = zlib.crc32(b"".join(layer.codebook.embed.cpu().numpy().tobytes() for layer in model.quantizer.layers))
+    books = b"".join(layer.codebook.embed.cpu().numpy().tobytes() for layer in model.quantizer.layers)
+    mark = zlib.crc32(books, int(1000 * quantizer.CHANGE_PRICE))
     began, seconds = time.perf_counter(), 0.0
     for split in data.SPLITS:
         for path in data.shards(split)[index::parts]:

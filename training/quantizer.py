@@ -1,7 +1,8 @@
 """How the residual vector quantizer learns: codebooks as moving averages of what falls to them, the dead revived.
 
 Works on the buffers of transformers' `EncodecModel.quantizer`, which itself only encodes and decodes. van den Oord et
-al. 2017 (VQ-VAE, appendix A.1), Zeghidour et al. 2021 (SoundStream: residual stages, k-means start, dead codes).
+al. 2017 (VQ-VAE, appendix A.1), Zeghidour et al. 2021 (SoundStream: residual stages, k-means start, dead codes). What
+language models learn on is chosen by trellis (Ortega and Ramchandran 1998): see `steady_codes`.
 """
 
 import torch
@@ -11,6 +12,7 @@ DECAY = 0.99  # of the moving averages, per step: latents drift fast at first, a
 DEAD = 0.15  # a code is dead below this share of an even share of the vectors: after a hundred steps without any
 KMEANS_ROUNDS = 12
 KMEANS_VECTORS = 20_000
+CHANGE_PRICE = 4.0  # what a changed code costs, as a squared distance; the latents' variance is 34 in all
 SPLIT = 0.2  # how far from its code, towards one of the vectors that fall to it, a revived code is put
 
 
@@ -96,6 +98,49 @@ def refresh(book, vectors: int) -> None:
     """Averages that say what the codebook says, as if steps of so many vectors had made it."""
     book.cluster_size.fill_(vectors / len(book.embed))
     book.embed_avg.copy_(book.embed * book.cluster_size[:, None])
+
+
+@torch.no_grad()
+def steady_codes(quantizer, latents: torch.Tensor, price: float = CHANGE_PRICE) -> torch.Tensor:
+    """latents (batch, width, frames) → codes (batch, codebooks, frames), with the fewest changes that are worth it.
+
+    Stage after stage, the codes of least squared distance plus `price` for every frame whose code isn't the last
+    frame's (Viterbi); where an earlier stage has changed, a later one may for nothing. With a price of 0 these are
+    the nearest codes, which flicker: a held note's last codebook changes in most frames, and that is noise to learn.
+    """
+    residual = latents.float().transpose(1, 2)
+    batch, frames, _ = residual.shape
+    prices = torch.full((frames, batch, 1), float(price), device=latents.device)
+    stages = []
+    for layer in quantizer.layers:
+        book = layer.codebook.embed
+        distance = residual.square().sum(2, keepdim=True) - 2 * residual @ book.T + book.square().sum(1)
+        codes = least_cost_path(distance.transpose(0, 1), prices)  # (frames, batch)
+        prices[1:][codes[1:] != codes[:-1]] = 0.0
+        residual = residual - F.embedding(codes.T, book)
+        stages.append(codes.T)
+    return torch.stack(stages, 1)
+
+
+def least_cost_path(distance: torch.Tensor, price: torch.Tensor) -> torch.Tensor:
+    """distance (frames, batch, codes), price of changing on the way into a frame (frames, batch, 1) → (frames, batch).
+
+    All changes cost the same, so a code's best forerunner is itself or the best of all: a step costs as much as it
+    has codes, not their square.
+    """
+    cost, stays, best_codes = distance[0], [], []
+    for near, change in zip(distance[1:], price[1:], strict=True):
+        least, best_code = cost.min(1, keepdim=True)
+        stay = cost <= least + change
+        cost = torch.minimum(cost, least + change) + near
+        stays.append(stay)
+        best_codes.append(best_code)
+    code = cost.argmin(1, keepdim=True)
+    path = [code]
+    for stay, best_code in zip(reversed(stays), reversed(best_codes), strict=True):
+        code = torch.where(stay.gather(1, code), code, best_code)
+        path.append(code)
+    return torch.cat(path[::-1], 1).T
 
 
 def perplexity(codes: torch.Tensor, size: int) -> list[int]:
