@@ -21,10 +21,11 @@ def main() -> None:
         from musicgen_ui.ui.broadcast import Broadcasts
         from musicgen_ui.ui.page import build_page, launch_options
         from musicgen_ui.ui.routes import make_routes
+        from musicgen_ui.ui.sessions import Sessions
 
-        broadcasts = Broadcasts()
-        page = build_page(engine, limits, broadcasts, engines=ENGINES)
-        page.launch(**launch_options(limits, make_routes(broadcasts)))
+        broadcasts, sessions = Broadcasts(), Sessions()
+        page = build_page(engine, limits, broadcasts, sessions, engines=ENGINES)
+        page.launch(**launch_options(limits, make_routes(broadcasts, sessions)))
     finally:
         engine.close()
 

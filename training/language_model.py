@@ -38,11 +38,11 @@ BETAS, WEIGHT_DECAY, CLIP_GRADIENT = (0.9, 0.95), 0.05, 1.0
 # share of batches, seconds of the clips, seconds of them that are learnt: the shortest show most captions, without
 # which what the words mean isn't found among all that the codes themselves foretell
 LENGTHS = (
-    (0.35, data.SECONDS, 0.25),
-    (0.15, data.SECONDS, 1.0),
+    (0.25, data.SECONDS, 0.25),
+    (0.10, data.SECONDS, 1.0),
     (0.15, data.SECONDS, 2.5),
-    (0.17, data.SECONDS, 5.0),
-    (0.16, data.SECONDS, data.SECONDS),
+    (0.20, data.SECONDS, 5.0),
+    (0.28, data.SECONDS, data.SECONDS),
     (0.02, data.LONG_SECONDS, data.LONG_SECONDS),
 )
 ANYWHERE = 2.0  # seconds below which a piece is from anywhere in its clip, lest beginnings are learnt by heart

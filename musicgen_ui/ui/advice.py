@@ -18,8 +18,9 @@ from musicgen_ui.ui.inputs import mode_choices
 from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
+from musicgen_ui.ui.tray import title_of
 
-_RESTORED = 17  # components that `restore` updates, but for the status
+_RESTORED = 18  # components that `restore` updates, but for the status
 _WATCH, _WATCH_READY = 2.0, 20.0  # seconds between two looks at the engine
 
 
@@ -114,14 +115,37 @@ class Advice:
     def restore(self, path: str, changes: Changes, request: gr.Request) -> list[object]:
         """The settings that a take's file remembers: updates for `Sections.restored`. A wrong file changes nothing."""
         language = language_of(request)
+        name = Path(path).name
         try:
             record = read_record(path)
-            asked = remembered(record)
-            settings = {name: number(name, value, CONFIG_KINDS[name]) for name, value in vars(asked.settings).items()}
-            seed = number("seed", asked.seed, int)
-            info = self.engine.info(asked.model)
+            hears = record["mode"] in ("continue", "melody")
+            key = "page.restore.clip" if hears else "page.restore.done"
+            told = say(language, key, name=name, clip=str(record.get("clip") or "?"))
+            return [status.line("done", told), *self._settings(record, changes, language)]
         except AppError as error:
             return [status.fault(fault(language, error)), *([gr.skip()] * _RESTORED)]
+
+    def restore_take(self, event: gr.EventData, changes: Changes, request: gr.Request) -> list[object]:
+        """The settings of a take in the tray: updates for `Sections.restored`, its clip too."""
+        language = language_of(request)
+        session = self.sessions.find(request.session_hash or "")
+        told = event._data if isinstance(event._data, dict) else {}
+        take = session.shelf.takes.get(told.get("take", 0)) if session else None
+        if take is None:
+            return [gr.skip()] * (1 + _RESTORED)
+        said = say(language, "page.restore.done", name=title_of(take, language))
+        clip = next(iter(take.ask.clip_paths), None)
+        try:
+            return [status.line("done", said), *self._settings(take.record, changes, language, clip)]
+        except AppError as error:
+            return [status.fault(fault(language, error)), *([gr.skip()] * _RESTORED)]
+
+    def _settings(self, record: dict, changes: Changes, language: str, clip: str | None = None) -> list[object]:
+        """What `record` tells, for the components from the tabs on. InputError where it isn't a take's."""
+        asked = remembered(record)
+        settings = {name: number(name, value, CONFIG_KINDS[name]) for name, value in vars(asked.settings).items()}
+        seed = number("seed", asked.seed, int)
+        info = self.engine.info(asked.model)
         edited = changes.get(asked.model, {})
         starts = [
             gr.skip() if value is None else value
@@ -131,13 +155,11 @@ class Advice:
         bounds = gr.update(minimum=info.codebooks, maximum=controls.room(info, edited), value=length)
         prompt = "".join(asked.prompts)
         hears = asked.mode in ("continue", "melody")
-        name, clip = Path(path).name, str(record.get("clip") or "?")
-        key = "page.restore.clip" if hears else "page.restore.done"
         return [
-            status.line("done", say(language, key, name=name, clip=clip)),
             gr.Tabs(selected="audio" if hears else asked.mode),
             "audio" if hears else asked.mode,
             prompt if asked.mode == "text" else gr.skip(),
+            clip or gr.skip(),
             asked.mode if hears else gr.skip(),
             prompt if hears else gr.skip(),
             asked.model,
@@ -158,7 +180,7 @@ class Advice:
         except AppError:
             return gr.skip()
         session = self.sessions.find(request.session_hash or "")
-        takes = session.takes if session else {}
+        takes = session.shelf.takes if session else {}
         take = takes.get(number) if number else None
         record = take.record if take else {}
         return generation_config.table(info, changes.get(model, {}), record, language_of(request))

@@ -139,7 +139,7 @@ class Api:
             if not finished:
                 job.abandon()
             session.jobs.remove(job)
-        kept = session.keep(takes, ask)
+        kept = session.shelf.keep(takes, ask)
         return [gr.FileData(path=str(take.wav)).model_dump() for take in kept], [take.record for take in kept]
 
 

@@ -265,6 +265,7 @@ class LivePlayer {
     const player = this;
     const { play } = HTMLMediaElement.prototype;
     HTMLMediaElement.prototype.play = function () {
+      if (player.other !== this) player.other?.pause();
       player.other = this;
       player.silence();
       return play.call(this);

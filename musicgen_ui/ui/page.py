@@ -31,15 +31,15 @@ def build_page(
     engine: Engine,
     limits: Limits,
     broadcasts: Broadcasts,
+    sessions: Sessions,
     *,
     engines: Sequence[str] = ENGINES,
     examples: Path = EXAMPLES,
 ) -> gr.Blocks:
     """The page on `engine`, API endpoints included; launch it with `launch_options`.
 
-    `broadcasts` are those that `make_routes` gives out.
+    `broadcasts` and `sessions` are those that `make_routes` gives out.
     """
-    sessions = Sessions()
     with gr.Blocks(
         title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, int(FORGOTTEN_AFTER))
     ) as page:
@@ -110,4 +110,5 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
         config=config,
         changes=gr.State({}),
         timer=gr.Timer(2),
+        browser=gr.BrowserState(None, storage_key="musicgen-takes", secret="musicgen"),
     )

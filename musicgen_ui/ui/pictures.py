@@ -41,6 +41,13 @@ def draw_sound(samples: np.ndarray, sampling_rate: int) -> Image.Image:
     return image
 
 
+def outline(samples: np.ndarray, bars: int = 56) -> tuple[int, ...]:
+    """The peaks of `samples` (channels, samples) in `bars` equal parts, in 0 … 100 of the loudest."""
+    parts = np.array_split(np.abs(samples).max(axis=0), bars)
+    peaks = np.array([part.max(initial=0.0) for part in parts])
+    return tuple(np.round(100 * peaks / max(float(peaks.max()), 1e-6)).astype(int).tolist())
+
+
 def _spectrogram(mono: np.ndarray, sampling_rate: int, columns: int, rows: int) -> np.ndarray:
     """(rows, columns, 3) uint8: level in dB below the loudest, frequency rising logarithmically."""
     padded = np.pad(mono, _WINDOW // 2)

@@ -1,4 +1,4 @@
-"""The result: one player for all takes of this tab, what can be done with the chosen one, and what made it."""
+"""The result: one player for all takes of this browser, what can be done with the chosen one, and what made it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,25 +9,27 @@ from musicgen_ui import hearing
 from musicgen_ui.audio import FORMATS
 from musicgen_ui.ui.inside import draw_inside
 from musicgen_ui.ui.listening import STARTS
-from musicgen_ui.ui.sessions import KeptTake
+from musicgen_ui.ui.shelves import KeptTake, Shelf
 from musicgen_ui.ui.strings import html, say, seconds, text
+from musicgen_ui.ui.tray import build_tray, title_of, tray_html
 
 _EMPTY = """<div class="mg-empty"><svg viewBox="0 0 240 84" aria-hidden="true">
 <path d="M8 15h150M30 33h150M52 51h150M74 69h150"/></svg><p>{words}</p></div>"""
 _LOUD = ("mode", "prompt", "model", "engine", "seed")  # first in the table
 _QUIET = ("stages",)  # drawn elsewhere
-_LABEL = 24  # characters of a prompt beside its seed
 
 
 @dataclass(frozen=True)
 class Result:
-    chooser: gr.Radio
+    chooser: gr.State
+    """the number of the take that is shown"""
     title: gr.HTML
     heard: gr.HTML
     """what was measured of it, a moment later"""
     player: gr.Audio
     picture: gr.Image
     downloads: tuple[gr.DownloadButton, ...]
+    tray: gr.HTML
     use: gr.Button
     again: gr.Button
     extend: gr.Button
@@ -44,6 +46,7 @@ class Result:
             self.player,
             self.picture,
             *self.downloads,
+            self.tray,
             self.record,
             self.inside,
         ]
@@ -54,11 +57,11 @@ class Result:
 
 
 def build_result() -> Result:
-    """What of it is seen, style.css decides, by whether there is a title and more than one take: in Gradio 6.17
-    an event with a Column among its outputs breaks the page when it fails, and a Radio made visible may stay unseen."""
+    """What of it is seen, style.css decides, by whether there is a title: in Gradio 6.17 an event with a Column among
+    its outputs breaks the page when it fails."""
     gr.HTML(_EMPTY.format(words=text("page.result.empty")), elem_id="mg-nothing")
     with gr.Column(elem_id="mg-result"):
-        chooser = gr.Radio([], label=text("page.result.takes"), elem_classes="mg-chooser")
+        chooser = gr.State(None)
         title = gr.HTML()
         heard = gr.HTML(elem_classes="mg-heard-facts")
         player = gr.Audio(
@@ -84,52 +87,52 @@ def build_result() -> Result:
         with gr.Row(elem_classes="mg-downloads"):
             gr.HTML(f"<span>{text('page.result.download')}</span>", elem_classes="mg-chips-label")
             downloads = tuple(gr.DownloadButton(suffix.upper(), size="sm", min_width=0) for suffix in FORMATS)
+        tray = build_tray()
         with gr.Accordion(text("page.result.record"), open=False, elem_classes="mg-fold"):
             record = gr.HTML()
         with gr.Accordion(text("page.inside"), open=False, elem_classes="mg-fold"):
             inside = gr.HTML()
-    return Result(chooser, title, heard, player, picture, downloads, use, again, extend, record, inside)
+    return Result(chooser, title, heard, player, picture, downloads, tray, use, again, extend, record, inside)
 
 
-def shown(take: KeptTake, takes: Mapping[int, KeptTake], language: str) -> list[object]:
-    """Updates for `Result.outputs` that show `take`, chosen among `takes`."""
+def shown(take: KeptTake, shelf: Shelf, language: str) -> list[object]:
+    """Updates for `Result.outputs` that show `take` of `shelf`."""
     files = [str(take.wav), *(str(take.file(suffix)) for suffix in FORMATS[1:])]
     return [
-        gr.update(
-            choices=[(chooser_label(takes[number], takes, language), number) for number in sorted(takes)],
-            value=take.number,
-        ),
+        take.number,
         title_html(take, language),
         "",
         str(take.wav),
         str(take.picture),
         *(gr.update(value=path) for path in files),
+        tray_html(shelf, take.number, language),
         record_html(take.record, language),
         draw_inside(take.record, take.codes, take.channels, language),
     ]
+
+
+def renewed(take: KeptTake, shelf: Shelf, language: str) -> list[object]:
+    """Updates for `Result.outputs` after a change of names: title and tray; the rest plays on."""
+    files = [gr.skip()] * len(FORMATS)
+    tray = tray_html(shelf, take.number, language)
+    return [gr.skip(), title_html(take, language), gr.skip(), gr.skip(), gr.skip(), *files, tray, gr.skip(), gr.skip()]
+
+
+def nothing() -> list[object]:
+    """Updates for `Result.outputs` that show no take."""
+    return [None, "", "", None, None, *(gr.skip() for _ in FORMATS), "", "", ""]
 
 
 def unchanged(count: int) -> list[object]:
     return [gr.skip()] * count
 
 
-def chooser_label(take: KeptTake, takes: Mapping[int, KeptTake], language: str) -> str:
-    """Number and seed; the first words too where takes of one batch share their seed."""
-    seed = take.record.get("seed", "–")
-    label = say(language, "page.result.choice", number=take.number, seed=seed)
-    words = str(take.record.get("prompt") or take.record.get("clip") or "")
-    if words and sum(other.record.get("seed") == seed for other in takes.values()) > 1:
-        label = f"{label} · {words if len(words) <= _LABEL else words[: _LABEL - 1] + '…'}"
-    return label if take.complete else f"{label} · {say(language, 'page.result.partial')}"
-
-
 def title_html(take: KeptTake, language: str) -> str:
-    words = take.record.get("prompt") or say(language, f"page.result.untitled.{take.ask.mode}")
     made_by = (str(take.record[name]) for name in ("model", "engine") if name in take.record)
     facts = [seconds(language, take.seconds), *made_by]
     if not take.complete:
         facts.append(say(language, "page.result.partial"))
-    return f'<div class="mg-title"><h2>{html(words)}</h2><p>{html(" · ".join(facts))}</p></div>'
+    return f'<div class="mg-title"><h2>{html(title_of(take, language))}</h2><p>{html(" · ".join(facts))}</p></div>'
 
 
 def heard_html(take: KeptTake, language: str) -> str:

@@ -16,7 +16,8 @@ from musicgen_ui.take import Take
 from musicgen_ui.ui import result, status
 from musicgen_ui.ui.asks import Ask, Changes, clip_lines, prompt_lines
 from musicgen_ui.ui.broadcast import Broadcasts
-from musicgen_ui.ui.sessions import KeptTake, Sessions
+from musicgen_ui.ui.sessions import Sessions
+from musicgen_ui.ui.shelves import KeptTake
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
 
@@ -90,7 +91,7 @@ class Runs:
     def again(self, number: int | None, locked: bool, request: gr.Request) -> Iterator[list[object]]:
         """What made the chosen take, with a new seed; a locked seed stays in its field."""
         session = self.sessions.find(request.session_hash or "")
-        take = session.chosen(number) if session else None
+        take = session.shelf.chosen(number) if session else None
         if take:
             ask = replace(take.ask, seed=secrets.randbelow(FRESH_SEEDS))
             owner = request.session_hash or ""
@@ -144,9 +145,9 @@ class Runs:
                     broadcast.begin()
                 yield self._frame(status=status.progress(event, language, info))
             finished = True
-            kept = session.keep(takes, ask)
+            kept = session.shelf.keep(takes, ask)
             ended = _ended(kept, ask, time.monotonic() - start, language)
-            shown = result.shown(kept[0], session.takes, language) if kept else None
+            shown = result.shown(kept[0], session.shelf, language) if kept else None
             yield self._frame(status=ended, running=False, shown=shown)
         except AppError as error:
             finished = finished or job is None
@@ -190,17 +191,39 @@ class Runs:
             *(shown or result.unchanged(self.result_outputs)),
         ]
 
-    def choose(self, number: int | None, request: gr.Request) -> list[object]:
+    def opened(self, key: str | None, request: gr.Request) -> list[object]:
+        """A tab is opened: the browser's key, and its last take, if there is any."""
+        session = self.sessions.open(request.session_hash or "", key)
+        take = session.shelf.chosen(None)
+        shown = result.shown(take, session.shelf, language_of(request)) if take else []
+        return [session.shelf.key, *(shown or result.unchanged(self.result_outputs))]
+
+    def act(self, number: int | None, event: gr.EventData, request: gr.Request) -> list[object]:
+        """A click in the tray: updates for the result. What it brings is a stranger's, and may be about a take that
+        another tab has deleted."""
         session = self.sessions.find(request.session_hash or "")
-        take = session.chosen(number) if session else None
-        if session is None or take is None:
+        told = event._data if isinstance(event._data, dict) else {}
+        if session is None or not isinstance(told.get("take"), int):
             return result.unchanged(self.result_outputs)
-        return result.shown(take, session.takes, language_of(request))
+        shelf, clicked, act = session.shelf, told["take"], told.get("act")
+        if act == "delete":
+            shelf.delete(clicked)
+        elif act == "rename":
+            shelf.rename(clicked, str(told.get("name") or ""))
+        elif act == "favourite" and clicked in shelf.takes:
+            shelf.takes[clicked].favourite = not shelf.takes[clicked].favourite
+        language = language_of(request)
+        take = shelf.chosen(clicked if act == "choose" else number)
+        if take is None:
+            return result.nothing()
+        if take.number == number:  # its sound goes on
+            return result.renewed(take, shelf, language)
+        return result.shown(take, shelf, language)
 
     def heard(self, number: int | None, request: gr.Request) -> str:
         """What is measured of the chosen take, told after it can be heard; "" where that fails."""
         session = self.sessions.find(request.session_hash or "")
-        take = session.chosen(number) if session else None
+        take = session.shelf.chosen(number) if session else None
         if take is None:
             return ""
         try:
@@ -212,7 +235,7 @@ class Runs:
     def use_as_prompt(self, number: int | None, request: gr.Request) -> list[object]:
         """Puts the chosen take into the audio tab: updates for tabs, tab, clip, mode, description, more clips."""
         session = self.sessions.find(request.session_hash or "")
-        take = session.chosen(number) if session else None
+        take = session.shelf.chosen(number) if session else None
         if take is None:
             return result.unchanged(6)
         words = str(take.record.get("prompt") or "")

@@ -1,118 +1,39 @@
-"""What the page keeps for each open tab: its running jobs and its last takes, as files that go when the tab does."""
+"""What the page keeps for each open tab: its running jobs, and the shelf of takes that its browser has."""
 
-import io
-import shutil
+import secrets
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import soundfile
 from gradio.utils import get_upload_folder
 
-from musicgen_ui.audio import write_audio, write_whole
-from musicgen_ui.hearing import Heard, hear
-from musicgen_ui.take import Take
-from musicgen_ui.ui.asks import Ask
-from musicgen_ui.ui.pictures import draw_sound
+from musicgen_ui.ui.shelves import Shelf
 from musicgen_ui.ui.surface import Job
 
-KEPT_TAKES = 12
 FORGOTTEN_AFTER = 6 * 3600.0
-"""seconds without a sign of life after which a tab's files go, should its closing have been missed"""
-
-
-@dataclass(frozen=True)
-class KeptTake:
-    """A take of this tab. Its sound lies in `folder`; the other files are made when first asked for."""
-
-    number: int
-    folder: Path
-    ask: Ask
-    record: dict
-    codes: np.ndarray
-    seconds: float
-    channels: int
-    complete: bool
-
-    @property
-    def wav(self) -> Path:
-        return self.folder / f"take-{self.number}.wav"
-
-    def file(self, suffix: str) -> Path:
-        """The sound as `suffix` ("flac", "mp3"). Raises MachineError when the disk is full."""
-        path = self.wav.with_suffix(f".{suffix}")
-        if not path.exists():
-            sound, rate = self._sound
-            write_audio(path, sound, rate, self.record)
-        return path
-
-    @property
-    def picture(self) -> Path:
-        path = self.wav.with_suffix(".png")
-        if not path.exists():
-            content = io.BytesIO()
-            draw_sound(*self._sound).save(content, "png")
-            write_whole(path, content.getvalue())
-        return path
-
-    @cached_property
-    def heard(self) -> Heard:
-        """Its tempo, key and loudness."""
-        return hear(*self._sound)
-
-    @property
-    def _sound(self) -> tuple[np.ndarray, int]:
-        sound, rate = soundfile.read(self.wav, dtype="int16", always_2d=True)
-        return sound.T.astype(np.float32) / 32767, rate
+"""seconds without a sign of life after which a browser's takes go"""
 
 
 @dataclass
 class Session:
     owner: str
-    folder: Path
+    shelf: Shelf
     jobs: list[Job] = field(default_factory=list)
-    takes: dict[int, KeptTake] = field(default_factory=dict)
-    made: int = 0
-    last_used: float = field(default_factory=time.monotonic)
-
-    def chosen(self, number: int | None) -> KeptTake | None:
-        """Take `number`, else the latest: the chooser of a single take is hidden, and may not know its number yet."""
-        return self.takes.get(number or 0) or (self.takes[max(self.takes)] if self.takes else None)
-
-    def keep(self, takes: tuple[Take, ...], ask: Ask) -> list[KeptTake]:
-        """Writes the takes of one run; the oldest beyond `KEPT_TAKES` go. Raises MachineError when the disk is full."""
-        kept = []
-        for row, take in enumerate(takes):
-            self.made += 1
-            number = self.made
-            alone = replace(
-                ask.alone(row),
-                seed=take.record.get("seed", ask.seed),
-                padded_seconds=take.record.get("padded_seconds") or 0.0,
-                padded_tokens=take.record.get("padded_tokens") or 0,
-            )
-            entry = KeptTake(
-                number, self.folder, alone, take.record, take.codes, take.seconds, len(take.samples), take.complete
-            )
-            write_audio(entry.wav, take.samples, take.sampling_rate, take.record)
-            self.takes[number] = entry
-            kept.append(entry)
-        for number in sorted(self.takes)[: max(0, len(self.takes) - max(KEPT_TAKES, len(kept)))]:
-            old = self.takes.pop(number)
-            for path in self.folder.glob(f"{old.wav.stem}.*"):
-                path.unlink(missing_ok=True)
-        return kept
 
 
 class Sessions:
-    """All tabs, by Gradio's session hash. Folders have names that can't be guessed, in Gradio's cache folder."""
+    """All tabs, by Gradio's session hash, and all shelves, by the secret that their browser keeps.
+
+    A tab that tells no secret (a program at the API) has a shelf of its own, which goes with it. Folders have names
+    that can't be guessed, in Gradio's cache folder.
+    """
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
+        self._shelves: dict[str, Shelf] = {}
         self._lock = threading.Lock()
 
     @cached_property
@@ -126,31 +47,66 @@ class Sessions:
             self._sweep()
             session = self._sessions.get(owner)
             if session is None:
-                session = Session(owner, Path(tempfile.mkdtemp(dir=self._root.name)))
+                session = Session(owner, self._new_shelf(""))
                 self._sessions[owner] = session
-            session.last_used = time.monotonic()
+            session.shelf.last_used = time.monotonic()
+            return session
+
+    def open(self, owner: str, key: object) -> Session:
+        """The session of a tab whose browser has kept `key`; an unknown key gives it a new shelf with a new key."""
+        with self._lock:
+            self._sweep()
+            shelf = self._shelves.get(key) if isinstance(key, str) else None
+            if shelf is None:
+                shelf = self._new_shelf(secrets.token_urlsafe(24))
+                self._shelves[shelf.key] = shelf
+            shelf.last_used = time.monotonic()
+            session = self._sessions.get(owner)
+            if session is None:
+                session = self._sessions[owner] = Session(owner, shelf)
+            elif not session.shelf.key:  # it was here before its browser's key was
+                session.shelf.remove()
+                session.shelf = shelf
             return session
 
     def find(self, owner: str) -> Session | None:
         with self._lock:
             session = self._sessions.get(owner)
             if session is not None:
-                session.last_used = time.monotonic()
+                session.shelf.last_used = time.monotonic()
             return session
 
+    def shelf(self, folder: str) -> Shelf | None:
+        """The shelf whose folder has this name, which can't be guessed."""
+        with self._lock:
+            shelves = [*self._shelves.values(), *(session.shelf for session in self._sessions.values())]
+            return next((shelf for shelf in shelves if shelf.folder.name == folder), None)
+
     def forget(self, owner: str) -> None:
-        """Drops what was kept for `owner`, files too."""
+        """The tab is closed: drops its session; takes stay for the browser, if it has a key."""
         with self._lock:
             session = self._sessions.pop(owner, None)
-        if session:
-            shutil.rmtree(session.folder, ignore_errors=True)
+            if session and not (session.shelf.key and session.shelf.takes):
+                self._drop(session.shelf)
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def _sweep(self) -> None:
+    def _new_shelf(self, key: str) -> Shelf:
+        return Shelf(key, Path(tempfile.mkdtemp(dir=self._root.name)))
+
+    def _sweep(self) -> None:  # holding self._lock
         deadline = time.monotonic() - FORGOTTEN_AFTER
         for owner, session in list(self._sessions.items()):
-            if session.last_used < deadline and not session.jobs:
+            if session.shelf.last_used < deadline and not session.jobs:
                 del self._sessions[owner]
-                shutil.rmtree(session.folder, ignore_errors=True)
+                self._drop(session.shelf)
+        for shelf in list(self._shelves.values()):
+            if shelf.last_used < deadline:
+                self._drop(shelf)
+
+    def _drop(self, shelf: Shelf) -> None:  # holding self._lock
+        """Removes `shelf`, unless another tab has it."""
+        if not any(session.shelf is shelf for session in self._sessions.values()):
+            self._shelves.pop(shelf.key, None)
+            shelf.remove()

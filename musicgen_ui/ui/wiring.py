@@ -32,6 +32,8 @@ class Sections:
     config: gr.Dataframe
     changes: gr.State
     timer: gr.Timer
+    browser: gr.BrowserState
+    """the key of this browser's shelf of takes"""
 
     @property
     def asked(self) -> list[gr.components.Component]:
@@ -68,7 +70,7 @@ class Sections:
     def restored(self) -> list[gr.blocks.Block]:
         """What `Advice.restore` updates."""
         inputs, controls = self.inputs, self.controls
-        asked = [inputs.tabs, inputs.tab, inputs.prompts, inputs.mode, inputs.description]
+        asked = [inputs.tabs, inputs.tab, inputs.prompts, inputs.clip, inputs.mode, inputs.description]
         chosen = [controls.model, controls.model_note, controls.takes, controls.seed, controls.locked, controls.engine]
         return [self.status, *asked, *chosen, *self.starts]
 
@@ -122,9 +124,11 @@ def _wire_runs(page: gr.Blocks, runs: Runs, advice: Advice, s: Sections) -> None
         run.then(advice.estimate, s.weighed, s.estimate, **_SMALL)
         run.then(runs.heard, result.chooser, result.heard, **_SMALL)
     s.stop.click(runs.stop, None, [s.stop], **_SMALL)
-    chosen = result.chooser.input(runs.choose, result.chooser, result.outputs, **_SMALL)
+    chosen = result.tray.act(runs.act, result.chooser, result.outputs, **_SMALL)
     chosen.then(advice.config_table, table, s.config, **_SMALL)
     chosen.then(runs.heard, result.chooser, result.heard, **_SMALL)
+    opened = page.load(runs.opened, s.browser, [s.browser, *result.outputs], **_SMALL)
+    opened.then(runs.heard, result.chooser, result.heard, **_SMALL)
     page.unload(runs.close)
 
 
@@ -164,6 +168,8 @@ def _wire_advice(page: gr.Blocks, advice: Advice, s: Sections) -> None:
     changed.then(advice.config_table, table, s.config, **_SMALL)
     restored = controls.restore.upload(advice.restore, [controls.restore, s.changes], s.restored, **_SMALL)
     restored.then(advice.config_table, table, s.config, **_SMALL)
+    taken = s.result.tray.restore(advice.restore_take, s.changes, s.restored, **_SMALL)
+    taken.then(advice.config_table, table, s.config, **_SMALL)
     s.config.input(
         advice.config_edited,
         [s.config, controls.model, s.changes, s.result.chooser],

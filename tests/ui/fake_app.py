@@ -14,6 +14,7 @@ def main() -> None:
     from musicgen_ui.ui.broadcast import Broadcasts
     from musicgen_ui.ui.page import build_page, launch_options
     from musicgen_ui.ui.routes import make_routes
+    from musicgen_ui.ui.sessions import Sessions
 
     limits = Limits()
     engine = FakeEngine(
@@ -22,8 +23,8 @@ def main() -> None:
         warm_up=float(os.environ.get("FAKE_WARM_UP", "1.0")),
         stall=float(os.environ.get("FAKE_STALL", "0")),
     )
-    broadcasts = Broadcasts()
-    build_page(engine, limits, broadcasts).launch(**launch_options(limits, make_routes(broadcasts)))
+    broadcasts, sessions = Broadcasts(), Sessions()
+    build_page(engine, limits, broadcasts, sessions).launch(**launch_options(limits, make_routes(broadcasts, sessions)))
 
 
 if __name__ == "__main__":

@@ -41,3 +41,8 @@ def done(page: Page, locale: str = "en-US") -> Locator:
 
 def heading(page: Page) -> Locator:
     return page.get_by_role("heading", level=2)
+
+
+def takes(page: Page) -> Locator:
+    """The rows of the tray, newest first."""
+    return page.get_by_role("region", name=re.compile("^(Your takes|你的作品)$")).get_by_role("listitem")

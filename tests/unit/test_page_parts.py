@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,15 +13,22 @@ import soundfile
 from musicgen_ui.errors import InputError
 from musicgen_ui.events import Event, Loading, Ready, Starting
 from musicgen_ui.hearing import Heard
+from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.take import Take
-from musicgen_ui.ui import generation_config, result, sessions, status
+from musicgen_ui.ui import generation_config, result, sessions, shelves, status
 from musicgen_ui.ui.asks import Ask, clip_lines, prompt_lines
+from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.inside import draw_inside
-from musicgen_ui.ui.pictures import draw_sound
-from musicgen_ui.ui.sessions import Session, Sessions
+from musicgen_ui.ui.pictures import draw_sound, outline
+from musicgen_ui.ui.runs import Runs
+from musicgen_ui.ui.sessions import Sessions
+from musicgen_ui.ui.shelves import Shelf
+from musicgen_ui.ui.tray import tray_html
 
 INFO = ModelInfo("nano", 32_000, 50.0, 4, 1, False, {"do_sample": True, "guidance_scale": 3.0, "max_length": 1500})
+
+ASK = Ask("text", prompts=("x",))
 
 
 def a_take(seed: int = 7, frames: int = 50) -> Take:
@@ -149,9 +157,9 @@ def test_a_row_can_be_asked_for_alone() -> None:
 
 
 def test_files_are_made_when_asked_for_and_sound_alike(tmp_path: Path) -> None:
-    session = Session("tab", tmp_path)
+    shelf = Shelf("", tmp_path)
     take = a_take()
-    (kept,) = session.keep((take,), Ask("text", prompts=("x",)))
+    (kept,) = shelf.keep((take,), ASK)
     assert [path.suffix for path in tmp_path.iterdir()] == [".wav"]
     wav, flac = soundfile.read(kept.wav)[0], soundfile.read(kept.file("flac"))[0]
     assert np.array_equal(wav, flac)
@@ -159,31 +167,124 @@ def test_files_are_made_when_asked_for_and_sound_alike(tmp_path: Path) -> None:
     assert kept.picture.exists()
 
 
-def test_the_oldest_takes_go_with_their_files(tmp_path: Path) -> None:
-    session = Session("tab", tmp_path)
-    for seed in range(sessions.KEPT_TAKES + 3):
-        for kept in session.keep((a_take(seed, frames=5),), Ask("text", prompts=("x",))):
+def test_the_oldest_takes_go_with_their_files_and_favourites_stay(tmp_path: Path) -> None:
+    shelf = Shelf("", tmp_path)
+    for seed in range(shelves.KEPT_TAKES + 3):
+        for kept in shelf.keep((a_take(seed, frames=5),), ASK):
             assert kept.file("mp3").exists()
-    assert sorted(session.takes) == list(range(4, sessions.KEPT_TAKES + 4))
-    assert len(list(tmp_path.iterdir())) == 2 * sessions.KEPT_TAKES
+        shelf.takes[2 if seed else 1].favourite = True
+    assert sorted(shelf.takes) == [1, 2, *range(6, shelves.KEPT_TAKES + 4)]
+    assert len(list(tmp_path.iterdir())) == 2 * shelves.KEPT_TAKES
 
 
-def test_a_forgotten_session_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_is_kept_whole_among_favourites(tmp_path: Path) -> None:
+    shelf = Shelf("", tmp_path)
+    for seed in range(shelves.KEPT_TAKES):
+        shelf.keep((a_take(seed, frames=5),), ASK)
+        shelf.takes[seed + 1].favourite = True
+    kept = shelf.keep((a_take(90, frames=5), a_take(91, frames=5)), ASK)
+    assert [take.number in shelf.takes for take in kept] == [True, True]
+    assert sorted(shelf.takes) == list(range(3, shelves.KEPT_TAKES + 3))
+
+
+def test_names_and_archives(tmp_path: Path) -> None:
+    shelf = Shelf("", tmp_path)
+    shelf.keep((a_take(), a_take(8), a_take(9)), ASK)
+    shelf.rename(1, "  ../up:\nand  away ")
+    shelf.rename(2, "x" * 200)
+    shelf.rename(3, "   ")
+    shelf.rename(99, "nobody")
+    assert shelf.takes[1].name == "../up: and away"
+    assert len(shelf.takes[2].name) == 80
+    with zipfile.ZipFile(shelf.zipped()) as archive:
+        assert archive.namelist() == ["01 .. up and away.wav", f"02 {'x' * 60}.wav", "03 b loud b.wav"]
+        assert archive.read("01 .. up and away.wav") == shelf.takes[1].wav.read_bytes()
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize(
+    "told", [None, "x", [], {}, {"take": "1"}, {"take": 9, "act": "delete"}, {"take": 1, "act": 7}, {"take": True}]
+)
+def test_a_strangers_words_from_the_tray_change_nothing(
+    told: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     all_sessions = Sessions()
-    session = all_sessions.of("tab")
-    session.keep((a_take(),), Ask("text", prompts=("x",)))
-    assert all_sessions.of("tab") is session
+    shelf = all_sessions.of("tab").shelf
+    shelf.keep((a_take(),), ASK)
+    runs = Runs(SimpleNamespace(), all_sessions, Limits(), Broadcasts(), 5)
+    request = SimpleNamespace(session_hash="tab", headers={})
+    before = tray_html(shelf, 1, "en")
+    runs.act(1, SimpleNamespace(_data=told), request)
+    assert tray_html(shelf, 1, "en") == before
+
+
+def test_an_outline_is_as_loud_as_the_sound() -> None:
+    samples = np.zeros((2, 1000), np.float32)
+    samples[1, 500:] = -0.5
+    assert outline(samples, 4) == (0, 0, 100, 100)
+    assert outline(np.zeros((1, 0), np.float32), 3) == (0, 0, 0)
+
+
+def test_the_tray_escapes_what_users_wrote(tmp_path: Path) -> None:
+    shelf = Shelf("", tmp_path)
+    shelf.keep((a_take(), a_take()), ASK)
+    shelf.rename(1, "<script>'\"")
+    shown = tray_html(shelf, 1, "en")
+    assert "<script" not in shown
+    assert "<b>" not in shown
+    assert shown.index('data-take="2"') < shown.index('data-take="1"')
+    assert shown.count("aria-current") == 1
+    assert tray_html(Shelf("", tmp_path), 0, "en") == ""
+
+
+def test_takes_stay_for_the_browser_that_keeps_the_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    all_sessions = Sessions()
+    tab = all_sessions.open("tab", None)
+    tab.shelf.keep((a_take(),), ASK)
     all_sessions.forget("tab")
-    assert not session.folder.exists()
     assert len(all_sessions) == 0
+    assert all_sessions.open("reloaded", tab.shelf.key).shelf is tab.shelf
+    assert tab.shelf.takes[1].wav.exists()
+    for guess in ("", "x", None, 7, ["a"]):
+        assert all_sessions.open(f"stranger {guess}", guess).shelf.takes == {}
+
+
+def test_what_no_browser_can_ask_for_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Programs at the API, and tabs that made nothing."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    all_sessions = Sessions()
+    program = all_sessions.of("program")
+    program.shelf.keep((a_take(),), ASK)
+    assert all_sessions.of("program") is program
+    idle = all_sessions.open("idle", None)
+    for owner in ("program", "idle"):
+        all_sessions.forget(owner)
+    assert not program.shelf.folder.exists()
+    assert not idle.shelf.folder.exists()
+    assert all_sessions.open("idle again", idle.shelf.key).shelf is not idle.shelf
+
+
+def test_what_a_second_tab_looks_at_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    all_sessions = Sessions()
+    one = all_sessions.open("one", None)
+    other = all_sessions.open("other", one.shelf.key)
+    assert other.shelf is one.shelf
+    all_sessions.forget("one")
+    assert other.shelf.folder.exists()
 
 
 def test_sessions_without_a_sign_of_life_are_swept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     all_sessions = Sessions()
-    old = all_sessions.of("old")
-    old.last_used -= sessions.FORGOTTEN_AFTER + 1
+    tabs = [all_sessions.of("old"), all_sessions.open("open", None), all_sessions.open("closed", None)]
+    tabs[2].shelf.keep((a_take(),), ASK)
+    all_sessions.forget("closed")
+    for old in tabs:
+        old.shelf.last_used -= sessions.FORGOTTEN_AFTER + 1
     all_sessions.of("new")
     assert all_sessions.find("old") is None
-    assert not old.folder.exists()
+    assert all_sessions.find("open") is None
+    assert not any(old.shelf.folder.exists() for old in tabs)

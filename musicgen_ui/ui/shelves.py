@@ -1,0 +1,155 @@
+"""The takes that the page keeps for a browser: their sound as files, and what the user has made of them."""
+
+import io
+import secrets
+import shutil
+import time
+import zipfile
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from musicgen_ui.audio import write_audio, write_whole
+from musicgen_ui.hearing import Heard, hear
+from musicgen_ui.take import Take
+from musicgen_ui.ui.asks import Ask
+from musicgen_ui.ui.pictures import draw_sound, outline
+
+KEPT_TAKES = 24
+_NAME = 80  # characters of a name that a user gives
+_IN_FILE_NAMES = 60  # characters
+_FORBIDDEN = set('<>:"/\\|?*')  # in file names, here or there
+
+
+@dataclass
+class KeptTake:
+    """A take of this browser. Its sound lies in `folder`; the other files are made when first asked for."""
+
+    number: int
+    folder: Path
+    ask: Ask
+    record: dict
+    codes: np.ndarray
+    seconds: float
+    channels: int
+    complete: bool
+    outline: tuple[int, ...] = ()
+    """its loudness over time in 0 … 100, for a small picture"""
+    name: str = ""
+    """as the user calls it; "" is by its prompt"""
+    favourite: bool = False
+
+    @property
+    def wav(self) -> Path:
+        return self.folder / f"take-{self.number}.wav"
+
+    def file(self, suffix: str) -> Path:
+        """The sound as `suffix` ("flac", "mp3"). Raises MachineError when the disk is full."""
+        path = self.wav.with_suffix(f".{suffix}")
+        if not path.exists():
+            sound, rate = self._sound
+            write_audio(path, sound, rate, self.record)
+        return path
+
+    @property
+    def picture(self) -> Path:
+        path = self.wav.with_suffix(".png")
+        if not path.exists():
+            content = io.BytesIO()
+            draw_sound(*self._sound).save(content, "png")
+            write_whole(path, content.getvalue())
+        return path
+
+    @cached_property
+    def heard(self) -> Heard:
+        """Its tempo, key and loudness."""
+        return hear(*self._sound)
+
+    @property
+    def _sound(self) -> tuple[np.ndarray, int]:
+        sound, rate = soundfile.read(self.wav, dtype="int16", always_2d=True)
+        return sound.T.astype(np.float32) / 32767, rate
+
+
+@dataclass
+class Shelf:
+    """The last takes of one browser, by number. `key` is the browser's secret; "" is a shelf of one session only."""
+
+    key: str
+    folder: Path
+    takes: dict[int, KeptTake] = field(default_factory=dict)
+    made: int = 0
+    last_used: float = field(default_factory=time.monotonic)
+
+    def chosen(self, number: int | None) -> KeptTake | None:
+        """Take `number`, else the latest."""
+        return self.takes.get(number or 0) or (self.takes[max(self.takes)] if self.takes else None)
+
+    def keep(self, takes: tuple[Take, ...], ask: Ask) -> list[KeptTake]:
+        """Writes the takes of one run. Raises MachineError when the disk is full.
+
+        Beyond `KEPT_TAKES` the oldest go, favourites last.
+        """
+        kept = []
+        for row, take in enumerate(takes):
+            self.made += 1
+            alone = replace(
+                ask.alone(row),
+                seed=take.record.get("seed", ask.seed),
+                padded_seconds=take.record.get("padded_seconds") or 0.0,
+                padded_tokens=take.record.get("padded_tokens") or 0,
+            )
+            entry = KeptTake(
+                self.made,
+                self.folder,
+                alone,
+                take.record,
+                take.codes,
+                take.seconds,
+                len(take.samples),
+                take.complete,
+                outline(take.samples),
+            )
+            write_audio(entry.wav, take.samples, take.sampling_rate, take.record)
+            self.takes[entry.number] = entry
+            kept.append(entry)
+        oldest = sorted(self.takes.values(), key=lambda take: (take.favourite, take.number))
+        for old in [take for take in oldest if take not in kept][: max(0, len(self.takes) - KEPT_TAKES)]:
+            self.delete(old.number)
+        return kept
+
+    def delete(self, number: int) -> None:
+        take = self.takes.pop(number, None)
+        if take:
+            for path in self.folder.glob(f"{take.wav.stem}.*"):
+                path.unlink(missing_ok=True)
+
+    def rename(self, number: int, name: str) -> None:
+        """`name` in one line, cut where it is long; "" gives it back its prompt's."""
+        if number in self.takes:
+            self.takes[number].name = " ".join(name.split())[:_NAME].strip()
+
+    def zipped(self) -> Path:
+        """All takes as WAV files in one archive; the next call replaces it. Raises OSError when the disk is full."""
+        path = self.folder / "takes.zip"
+        partial = self.folder / f"takes-{secrets.token_hex(4)}.part"  # another tab may ask at the same time
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+            for number in sorted(self.takes):
+                take = self.takes[number]
+                archive.write(take.wav, _file_name(take))
+        partial.replace(path)
+        return path
+
+    def remove(self) -> None:
+        """Deletes all its files."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _file_name(take: KeptTake) -> str:
+    """Number and words, such that any system can unpack it."""
+    words = take.name or str(take.record.get("prompt") or take.record.get("mode") or "")
+    plain = "".join(" " if letter in _FORBIDDEN or not letter.isprintable() else letter for letter in words)
+    return f"{take.number:02d} {' '.join(plain.split())[:_IN_FILE_NAMES]}".strip(" .") + ".wav"
