@@ -35,18 +35,21 @@ BATCH = {"cuda": 96, "cpu": 2}  # clips of ten seconds; more of shorter ones, fe
 LEARNING_RATE = {"cuda": 2e-3, "cpu": 2e-3}  # at its height; falls as a cosine over the time given
 WARM_UP = {"cuda": 300, "cpu": 100}  # steps
 BETAS, WEIGHT_DECAY, CLIP_GRADIENT = (0.9, 0.95), 0.05, 1.0
-# share of batches, seconds of the clips, seconds of them that are learnt: the shortest show most captions, without
-# which what the words mean isn't found among all that the codes themselves foretell
+# share of batches, seconds of the clips, seconds of them that are learnt
 LENGTHS = (
-    (0.25, data.SECONDS, 0.25),
-    (0.10, data.SECONDS, 1.0),
-    (0.15, data.SECONDS, 2.5),
-    (0.20, data.SECONDS, 5.0),
+    (0.30, data.SECONDS, 0.06),
+    (0.10, data.SECONDS, 0.5),
+    (0.12, data.SECONDS, 2.5),
+    (0.18, data.SECONDS, 5.0),
     (0.28, data.SECONDS, data.SECONDS),
     (0.02, data.LONG_SECONDS, data.LONG_SECONDS),
 )
+# Longer pieces foretell themselves, and what words mean isn't found among all that. So the shortest are a few frames
+# each, several of one caption, and are learnt to be likelier with it than with another's (see `losses`).
+SHORTEST, PIECES = 0.1, 4
 ANYWHERE = 2.0  # seconds below which a piece is from anywhere in its clip, lest beginnings are learnt by heart
 NO_TEXT, NO_CHROMA, NOTHING = 0.08, 0.15, 0.08  # shares of rows without: for guidance, and for who gives only one
+CONTRAST = 1.0  # weight of the contrast beside the mean cross-entropy
 CODEBOOK_WEIGHTS = (1.6, 1.0, 0.8, 0.6)  # of the losses: what the first gets wrong is heard most
 TEXT_TOKENS = 48  # longer captions are cut
 TEXT_STEP = 8  # captions are padded to a multiple, so that few shapes are compiled
@@ -92,19 +95,26 @@ class Codes:
         return sum(len(codes) for codes, _, _ in self.parts.values())
 
     def draw(self, count: int, generator: torch.Generator | None = None, seconds: float = 0.0):
-        """codes (batch, codebooks, frames), chroma (batch, frames), ids (batch, tokens) as short as they go."""
+        """codes (batch, codebooks, frames), chroma (batch, frames), ids (captions, tokens) as short as they go.
+
+        A caption's rows follow each other: one, or PIECES where they are of the shortest.
+        """
         heard = seconds
         if not seconds:
             known = [length for length in LENGTHS if length[1] in self.parts]
             chances = torch.tensor([share for share, _, _ in known])
             _, seconds, heard = known[int(torch.multinomial(chances, 1, generator=generator))]
         codes, chroma, ids = self.parts[seconds]
-        count = max(1, int(count * data.SECONDS / heard))
-        rows = torch.randint(len(codes), (count,), generator=generator).to(self.device)
-        which = torch.randint(ids.shape[1], (count,), generator=generator).to(self.device)
+        frames = int(heard * FRAME_RATE)
+        pieces = PIECES if heard < SHORTEST else 1
+        steps = data.SECONDS * FRAME_RATE / (frames + nano.CODEBOOKS - 1)
+        captions = max(1, int(count * steps / pieces))
+        rows = torch.randint(len(codes), (captions,), generator=generator).to(self.device)
+        which = torch.randint(ids.shape[1], (captions,), generator=generator).to(self.device)
         ids = ids[rows, which].long()
         longest = int((ids != 0).sum(1).max())
-        frames = int(heard * FRAME_RATE)
+        rows = rows.repeat_interleave(pieces)
+        count = len(rows)
         start = torch.zeros(count, 1, dtype=torch.long)
         if heard < ANYWHERE:
             start = torch.randint(codes.shape[2] - frames, (count, 1), generator=generator)
@@ -115,18 +125,25 @@ class Codes:
         return codes.long(), chroma.long(), ids[:, : -(-longest // TEXT_STEP) * TEXT_STEP]
 
 
-def conditions(model, melody: bool, chroma, ids, kept_text, kept_chroma):
+def text_states(model, ids) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the text encoder makes of ids (captions, tokens): states (captions, tokens, width) and their mask."""
+    mask = (ids != 0).long()
+    states = model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    if hasattr(model, "enc_to_dec_proj"):
+        states = model.enc_to_dec_proj(states)
+    return states * mask[..., None], mask
+
+
+def conditions(model, melody: bool, chroma, states, mask, kept_text, kept_chroma):
     """What the decoder is told, as the model's `forward` puts it: states (batch, places, width) and their mask.
 
     Rows that are not kept get `generate`'s null conditions: text states of zeros, and the pitch class C all the time.
     The text encoder always sees its true mask, and zeros stay unmasked (they add nothing, whatever attends to them):
     a row that is masked out altogether becomes not-a-number in bfloat16.
     """
-    mask = (ids != 0).long()
-    states = model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-    if hasattr(model, "enc_to_dec_proj"):
-        states = model.enc_to_dec_proj(states)
-    states = states * (mask * kept_text[:, None])[..., None]
+    pieces = len(chroma) // len(states)
+    states, mask = states.repeat_interleave(pieces, 0), mask.repeat_interleave(pieces, 0)
+    states = states * kept_text[:, None, None]
     if not melody:
         return states, mask
     one_hot = F.one_hot(torch.where(kept_chroma[:, None].bool(), chroma, 0), 12).float()
@@ -135,18 +152,37 @@ def conditions(model, melody: bool, chroma, ids, kept_text, kept_chroma):
     return torch.cat([model.audio_enc_to_dec_proj(one_hot), states], 1), None  # before the codes, unmasked
 
 
-def losses(model, decoder, melody: bool, batch, kept_text, kept_chroma, dtype) -> torch.Tensor:
-    """Cross-entropy of each codebook: (codebooks,), in nats. `decoder` is the model's, compiled or not."""
+def losses(model, decoder, melody: bool, batch, kept_text, kept_chroma, dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy of each codebook (codebooks,), in nats; and, for the shortest pieces, the contrast, else 0.
+
+    The contrast is −log of how sure the model is which of two captions a piece belongs to, its own or the next one's
+    (a pair of InfoNCE, van den Oord et al. 2018): what doesn't depend on the words cancels in it.
+    `decoder` is the model's, compiled or not.
+    """
     codes, chroma, ids = batch
     inputs, targets = delayed(codes)
-    states, mask = conditions(model, melody, chroma, ids, kept_text, kept_chroma)
-    with autocast(codes.device, dtype):
-        logits = decoder(
-            input_ids=inputs.flatten(0, 1), encoder_hidden_states=states, encoder_attention_mask=mask, use_cache=False
-        ).logits[:, -inputs.shape[-1] :]
-    logits = logits.unflatten(0, targets.shape[:2]).float()  # (batch, codebooks, steps, codes)
-    each = F.cross_entropy(logits.permute(0, 3, 1, 2), targets, ignore_index=PAD, reduction="none")
-    return each.sum((0, 2)) / (targets != PAD).sum((0, 2))
+    states, mask = text_states(model, ids)
+
+    def each(states, mask) -> torch.Tensor:
+        """(batch, codebooks, steps), in nats; 0 where nothing is learnt"""
+        states, mask = conditions(model, melody, chroma, states, mask, kept_text, kept_chroma)
+        with autocast(codes.device, dtype):
+            logits = decoder(
+                input_ids=inputs.flatten(0, 1),
+                encoder_hidden_states=states,
+                encoder_attention_mask=mask,
+                use_cache=False,
+            ).logits[:, -inputs.shape[-1] :]
+        logits = logits.unflatten(0, targets.shape[:2]).float()  # (batch, codebooks, steps, codes)
+        return F.cross_entropy(logits.permute(0, 3, 1, 2), targets, ignore_index=PAD, reduction="none")
+
+    own = each(states, mask)
+    contrast = own.new_zeros(())
+    if len(ids) < len(codes):
+        weights = torch.tensor(CODEBOOK_WEIGHTS, device=own.device)[:, None]
+        worse = each(states.roll(1, 0), mask.roll(1, 0)) - own
+        contrast = F.softplus(-(worse * weights).sum((1, 2))).mean()
+    return own.sum((0, 2)) / (targets != PAD).sum((0, 2)), contrast
 
 
 @torch.no_grad()
@@ -159,7 +195,7 @@ def held_out_losses(model, decoder, melody: bool, codes: Codes, size: int, dtype
         for _ in range(HELD_OUT_BATCHES):
             batch = codes.draw(size, generator, data.SECONDS)
             keep = torch.full((len(batch[0]),), kept, device=codes.device)
-            total = total + losses(model, decoder, melody, batch, keep, keep, dtype) / HELD_OUT_BATCHES
+            total = total + losses(model, decoder, melody, batch, keep, keep, dtype)[0] / HELD_OUT_BATCHES
         told.append(" ".join(f"{value:.3f}" for value in total.tolist()) + f" (mean {total.mean():.3f})")
     return f"held-out loss per codebook {told[0]}, unconditioned {told[1]}"
 
@@ -253,6 +289,7 @@ def main() -> None:
     weights = weights / weights.sum()
     evaluated = now = time.perf_counter()
     before, first_step, total = spent, step, torch.zeros(nano.CODEBOOKS, device=device)
+    contrasts: list[float] = []
     try:
         while spent < 60 * options.minutes:
             now, last = time.perf_counter(), now
@@ -266,19 +303,23 @@ def main() -> None:
             something = chance[0] >= NOTHING
             kept_text = (something & (chance[1] >= NO_TEXT)).long()
             kept_chroma = (something & (chance[2] >= NO_CHROMA)).long()
-            each = losses(model, decoder, melody, batch, kept_text, kept_chroma, dtype)
+            each, contrast = losses(model, decoder, melody, batch, kept_text, kept_chroma, dtype)
             optimizer.zero_grad()
-            (each * weights).sum().backward()
+            ((each * weights).sum() + CONTRAST * contrast).backward()
             torch.nn.utils.clip_grad_norm_(learnt, CLIP_GRADIENT)
             optimizer.step()
             step += 1
             total += each.detach()
+            if len(batch[2]) < len(batch[0]):
+                contrasts.append(float(contrast.detach()))
             if step % 100 == 0:
                 speed = (step - first_step) / max(1e-9, spent - before)
                 told = " ".join(f"{value / 100:.3f}" for value in total.tolist())
                 clips = step * size / max(1, len(train))
+                told += f", contrast {np.mean(contrasts):.3f}"
                 print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s, {clips:.1f} rounds): {told}", flush=True)
                 total.zero_()
+                contrasts.clear()
             if now - evaluated > EVALUATE_SECONDS[device.type]:
                 save()
                 print(held_out_losses(model, decoder, melody, held_out, size, dtype), flush=True)

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import gradio as gr
 
-from musicgen_ui.checkpoints import for_mode
+from musicgen_ui.checkpoints import DEFAULT, for_mode
 from musicgen_ui.errors import AppError
 from musicgen_ui.events import Ready
 from musicgen_ui.model_info import ModelInfo
-from musicgen_ui.request import CONFIG_KINDS, ENGINES, number
-from musicgen_ui.tags import read_record, remembered
+from musicgen_ui.tags import read_record
 from musicgen_ui.ui import controls, generation_config, listening, status
 from musicgen_ui.ui.asks import Changes, prompt_lines
 from musicgen_ui.ui.inputs import mode_choices
 from musicgen_ui.ui.sessions import Sessions
+from musicgen_ui.ui.settings import Filled, of_browser, of_link, of_record
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
 from musicgen_ui.ui.tray import title_of
 
-_RESTORED = 18  # components that `restore` updates, but for the status
+_FILLED = 18  # components that settings from elsewhere update, but for the status
 _WATCH, _WATCH_READY = 2.0, 20.0  # seconds between two looks at the engine
 
 
@@ -113,7 +113,7 @@ class Advice:
         return [self._model_note(model, language), bounds, *_starts(info, edited)[1:]]
 
     def restore(self, path: str, changes: Changes, request: gr.Request) -> list[object]:
-        """The settings that a take's file remembers: updates for `Sections.restored`. A wrong file changes nothing."""
+        """The settings that a take's file remembers: updates for `Sections.filled`. A wrong file changes nothing."""
         language = language_of(request)
         name = Path(path).name
         try:
@@ -121,56 +121,62 @@ class Advice:
             hears = record["mode"] in ("continue", "melody")
             key = "page.restore.clip" if hears else "page.restore.done"
             told = say(language, key, name=name, clip=str(record.get("clip") or "?"))
-            return [status.line("done", told), *self._settings(record, changes, language)]
+            return self._filled(of_record(record), changes, language, told)
         except AppError as error:
-            return [status.fault(fault(language, error)), *([gr.skip()] * _RESTORED)]
+            return _unfilled(fault(language, error))
 
     def restore_take(self, event: gr.EventData, changes: Changes, request: gr.Request) -> list[object]:
-        """The settings of a take in the tray: updates for `Sections.restored`, its clip too."""
+        """The settings of a take in the tray: updates for `Sections.filled`, its clip too."""
         language = language_of(request)
         session = self.sessions.find(request.session_hash or "")
         told = event._data if isinstance(event._data, dict) else {}
         take = session.shelf.takes.get(told.get("take", 0)) if session else None
         if take is None:
-            return [gr.skip()] * (1 + _RESTORED)
-        said = say(language, "page.restore.done", name=title_of(take, language))
+            return _unfilled()
         clip = next(iter(take.ask.clip_paths), None)
+        said = say(language, "page.restore.done", name=title_of(take, language))
         try:
-            return [status.line("done", said), *self._settings(take.record, changes, language, clip)]
+            return self._filled(of_record(take.record, clip), changes, language, said)
         except AppError as error:
-            return [status.fault(fault(language, error)), *([gr.skip()] * _RESTORED)]
+            return _unfilled(fault(language, error))
 
-    def _settings(self, record: dict, changes: Changes, language: str, clip: str | None = None) -> list[object]:
-        """What `record` tells, for the components from the tabs on. InputError where it isn't a take's."""
-        asked = remembered(record)
-        settings = {name: number(name, value, CONFIG_KINDS[name]) for name, value in vars(asked.settings).items()}
-        seed = number("seed", asked.seed, int)
-        info = self.engine.info(asked.model)
-        edited = changes.get(asked.model, {})
-        starts = [
-            gr.skip() if value is None else value
-            for value in (settings[name] for name in ("guidance_scale", "do_sample", "temperature", "top_k", "top_p"))
-        ]
-        length = settings["max_new_tokens"] or controls.first_length(info, edited)
-        bounds = gr.update(minimum=info.codebooks, maximum=controls.room(info, edited), value=length)
-        prompt = "".join(asked.prompts)
-        hears = asked.mode in ("continue", "melody")
-        return [
-            gr.Tabs(selected="audio" if hears else asked.mode),
-            "audio" if hears else asked.mode,
-            prompt if asked.mode == "text" else gr.skip(),
-            clip or gr.skip(),
-            asked.mode if hears else gr.skip(),
-            prompt if hears else gr.skip(),
-            asked.model,
-            self._model_note(asked.model, language),
-            1,
-            seed,
-            True,
-            asked.engine if asked.engine in ENGINES else ENGINES[0],
-            bounds,
-            *starts,
-        ]
+    def reopen(self, kept: object, changes: Changes, request: gr.Request) -> list[object]:
+        """What the page's address asks for, else what this browser had last: updates for `Sections.filled`."""
+        language = language_of(request)
+        try:
+            filled = of_link(dict(request.query_params))
+            said = say(language, "page.link.opened") if filled else None
+            filled = filled or of_browser(kept)
+            return self._filled(filled, changes, language, said) if filled else _unfilled()
+        except AppError as error:
+            return _unfilled(say(language, "page.link.wrong", why=fault(language, error)))
+
+    def _filled(self, filled: Filled, changes: Changes, language: str, said: str | None) -> list[object]:
+        """Updates for `Sections.filled`. InputError where there is no such model."""
+        model = filled.model or DEFAULT
+        info = self.engine.info(model)
+        edited = changes.get(model, {})
+        settings = filled.settings or {}
+        length = settings.get("max_new_tokens") or controls.first_length(info, edited)
+        room = controls.room(info, edited)
+        values = (
+            gr.Tabs(selected=filled.tab) if filled.tab else None,
+            filled.tab,
+            filled.prompts,
+            filled.clip,
+            filled.mode,
+            filled.description,
+            filled.model,
+            self._model_note(model, language),
+            filled.takes,
+            filled.seed,
+            filled.locked,
+            filled.engine,
+            gr.update(minimum=info.codebooks, maximum=room, value=min(max(length, info.codebooks), room)),
+            *(settings.get(name) for name in ("guidance_scale", "do_sample", "temperature", "top_k", "top_p")),
+        )
+        told = gr.skip() if said is None else status.line("done", said)
+        return [told, *(gr.skip() if value is None else value for value in values)]
 
     def config_table(
         self, model: str, changes: Changes, number: int | None, request: gr.Request
@@ -211,6 +217,11 @@ class Advice:
             return html(controls.model_note(model, self.engine.info(model), language))
         except AppError as error:
             return f'<span class="mg-fault">{html(fault(language, error))}</span>'
+
+
+def _unfilled(said: str | None = None) -> list[object]:
+    """Updates for `Sections.filled` that change nothing, and may say why."""
+    return [gr.skip() if said is None else status.fault(said), *([gr.skip()] * _FILLED)]
 
 
 def _starts(info: ModelInfo, changes: Mapping[str, object]) -> list[object]:

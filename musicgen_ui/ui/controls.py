@@ -34,6 +34,8 @@ class Controls:
     engine: gr.Dropdown
     restore: gr.UploadButton
     """a take's file, whose settings the controls shall have"""
+    link: gr.Button
+    """copies an address that opens the page with these settings"""
 
 
 def _unchecked(component: gr.components.Component) -> None:
@@ -116,18 +118,32 @@ def build_controls(info: ModelInfo, limits: Limits, engines: Sequence[str]) -> C
             )
             dice = gr.Button(text("page.seed.dice"), size="sm", min_width=110)
         engine = gr.Dropdown(list(engines), value=engines[0], label=text("page.engine"), info=text("page.engine.info"))
-        restore = gr.UploadButton(
-            text("page.restore"),  # type: ignore[arg-type]  # it is translated like any label
-            file_types=[f".{kind}" for kind in FORMATS],
-            size="sm",
-            elem_id="mg-restore",
-        )
+        with gr.Row():
+            restore = gr.UploadButton(
+                text("page.restore"),  # type: ignore[arg-type]  # it is translated like any label
+                file_types=[f".{kind}" for kind in FORMATS],
+                size="sm",
+                elem_id="mg-restore",
+            )
+            link = gr.Button(text("page.link"), size="sm", elem_id="mg-link")
     for field in (guidance_scale, takes, temperature, top_k, top_p, seed):
         _unchecked(field)
     dice.click(None, None, [seed, locked], js=_DICE, api_visibility="private")
     seed.input(None, None, [locked], js="() => true", api_visibility="private")
     return Controls(
-        guidance_scale, do_sample, model, model_note, takes, temperature, top_k, top_p, seed, locked, engine, restore
+        guidance_scale,
+        do_sample,
+        model,
+        model_note,
+        takes,
+        temperature,
+        top_k,
+        top_p,
+        seed,
+        locked,
+        engine,
+        restore,
+        link,
     )
 
 

@@ -111,4 +111,5 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
         changes=gr.State({}),
         timer=gr.Timer(2),
         browser=gr.BrowserState(None, storage_key="musicgen-takes", secret="musicgen"),
+        kept=gr.BrowserState(None, storage_key="musicgen-settings", secret="musicgen"),
     )

@@ -1,6 +1,8 @@
 """Which click runs which handler."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,6 +13,7 @@ from musicgen_ui.ui.inputs import Inputs
 from musicgen_ui.ui.listening import Listening
 from musicgen_ui.ui.result import Result
 from musicgen_ui.ui.runs import Runs
+from musicgen_ui.ui.settings import REMEMBERED, SETTINGS
 
 _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _SMALL: dict[str, Any] = {**_QUIET, "queue": False}
@@ -34,6 +37,8 @@ class Sections:
     timer: gr.Timer
     browser: gr.BrowserState
     """the key of this browser's shelf of takes"""
+    kept: gr.BrowserState
+    """the last settings in this browser"""
 
     @property
     def asked(self) -> list[gr.components.Component]:
@@ -67,12 +72,34 @@ class Sections:
         return [self.status, self.listening.broadcast, *buttons, *self.result.outputs]
 
     @property
-    def restored(self) -> list[gr.blocks.Block]:
-        """What `Advice.restore` updates."""
+    def filled(self) -> list[gr.blocks.Block]:
+        """What settings from elsewhere update: those of a take, a link, or this browser's last."""
         inputs, controls = self.inputs, self.controls
         asked = [inputs.tabs, inputs.tab, inputs.prompts, inputs.clip, inputs.mode, inputs.description]
         chosen = [controls.model, controls.model_note, controls.takes, controls.seed, controls.locked, controls.engine]
         return [self.status, *asked, *chosen, *self.starts]
+
+    @property
+    def remembered(self) -> dict[str, gr.components.Component]:
+        """What the browser keeps, by the names in `settings.REMEMBERED`."""
+        inputs, controls = self.inputs, self.controls
+        return {
+            "tab": inputs.tab,
+            "prompts": inputs.prompts,
+            "mode": inputs.mode,
+            "description": inputs.description,
+            "model": controls.model,
+            "takes": controls.takes,
+            "seed": controls.seed,
+            "locked": controls.locked,
+            "engine": controls.engine,
+            "max_new_tokens": self.length,
+            "guidance_scale": controls.guidance_scale,
+            "do_sample": controls.do_sample,
+            "temperature": controls.temperature,
+            "top_k": controls.top_k,
+            "top_p": controls.top_p,
+        }
 
     @property
     def weighed(self) -> list[gr.components.Component]:
@@ -107,6 +134,7 @@ class Sections:
 def wire(page: gr.Blocks, runs: Runs, advice: Advice, sections: Sections) -> None:
     _wire_runs(page, runs, advice, sections)
     _wire_advice(page, advice, sections)
+    _wire_settings(page, advice, sections)
 
 
 def _wire_runs(page: gr.Blocks, runs: Runs, advice: Advice, s: Sections) -> None:
@@ -166,16 +194,45 @@ def _wire_advice(page: gr.Blocks, advice: Advice, s: Sections) -> None:
         advice.model_changed, [controls.model, s.length, s.changes], [controls.model_note, *s.starts], **_SMALL
     )
     changed.then(advice.config_table, table, s.config, **_SMALL)
-    restored = controls.restore.upload(advice.restore, [controls.restore, s.changes], s.restored, **_SMALL)
-    restored.then(advice.config_table, table, s.config, **_SMALL)
-    taken = s.result.tray.restore(advice.restore_take, s.changes, s.restored, **_SMALL)
-    taken.then(advice.config_table, table, s.config, **_SMALL)
     s.config.input(
         advice.config_edited,
         [s.config, controls.model, s.changes, s.result.chooser],
         [s.changes, s.config, *s.starts],
         **_RUN,
     )
-    opened = [controls.model, inputs.mode, s.status, s.listening.line, s.chip, controls.model_note, s.config]
-    page.load(advice.opened, [controls.model, s.changes], opened, **_SMALL)
     s.timer.tick(advice.watch, None, [s.chip, s.timer], **_SMALL)
+
+
+def _wire_settings(page: gr.Blocks, advice: Advice, s: Sections) -> None:
+    """Settings that come from elsewhere, and where they are kept and told."""
+    table = [s.controls.model, s.changes, s.result.chooser]
+    told = [
+        s.controls.model,
+        s.inputs.mode,
+        s.status,
+        s.listening.line,
+        s.chip,
+        s.controls.model_note,
+        s.config,
+    ]
+    opened = page.load(advice.opened, [s.controls.model, s.changes], told, **_SMALL)
+    filled: dict[str, Any] = {"outputs": s.filled, **_SMALL}
+    for event in (
+        s.controls.restore.upload(advice.restore, [s.controls.restore, s.changes], **filled),
+        s.result.tray.restore(advice.restore_take, s.changes, **filled),
+        opened.then(advice.reopen, [s.kept, s.changes], **filled),
+    ):
+        event.then(advice.config_table, table, s.config, **_SMALL)
+    remembered = s.remembered
+    assert tuple(remembered) == REMEMBERED
+    fields = list(remembered.values())
+    changed = [getattr(field, "input") for field in fields if field is not s.inputs.tab]  # noqa: B009 (mypy: events)
+    js = f"(...values) => Object.fromEntries({json.dumps(REMEMBERED)}.map((name, i) => [name, values[i]]))"
+    gr.on([*changed, s.generate.click], None, fields, s.kept, js=js, api_visibility="private")
+    s.controls.link.click(None, fields, None, js=_link_script(), api_visibility="private")
+
+
+def _link_script() -> str:
+    """Copies the page's address with the fields of `REMEMBERED` in it, as `settings.of_link` reads them."""
+    script = (Path(__file__).with_name("link.js")).read_text(encoding="utf-8")
+    return script.replace("REMEMBERED", json.dumps(REMEMBERED)).replace("SETTINGS", json.dumps(SETTINGS))

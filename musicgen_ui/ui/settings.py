@@ -1,0 +1,120 @@
+"""Settings that come from elsewhere: a take's record, a link to the page, or what this browser had last time.
+
+All are strangers' words: each becomes a `Filled`, which holds nothing but checked values for the page's fields.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from musicgen_ui.errors import InputError
+from musicgen_ui.request import CONFIG_KINDS, ENGINES, MODES, check_ranges, number
+from musicgen_ui.tags import remembered
+
+SETTINGS = ("max_new_tokens", "guidance_scale", "do_sample", "temperature", "top_k", "top_p")
+LINKED = ("mode", "prompt", "model", "engine", "takes", "seed", *SETTINGS)
+"""what a link may tell, by the names that a record has"""
+REMEMBERED = ("tab", "prompts", "mode", "description", "model", "takes", "seed", "locked", "engine", *SETTINGS)
+"""what the browser keeps, by the names of `Filled`"""
+_SWITCHES = {"true": True, "1": True, "false": False, "0": False}
+_LONGEST = 20_000  # characters of what a browser or a link brings
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Values for the page's fields; None leaves a field as it is."""
+
+    tab: str | None = None
+    prompts: str | None = None
+    clip: str | None = None
+    mode: str | None = None
+    description: str | None = None
+    model: str | None = None
+    takes: int | None = None
+    seed: int | None = None
+    locked: bool | None = None
+    engine: str | None = None
+    settings: Mapping[str, int | float | bool | None] | None = None
+    """by the names in `SETTINGS`"""
+
+
+def of_record(record: Mapping[str, Any], clip: str | None = None) -> Filled:
+    """What made a take. InputError where a value is none."""
+    asked = remembered(record)
+    hears = asked.mode in ("continue", "melody")
+    prompt = "".join(asked.prompts)
+    return Filled(
+        tab="audio" if hears else asked.mode,
+        prompts=prompt if asked.mode == "text" else None,
+        clip=clip,
+        mode=asked.mode if hears else None,
+        description=prompt if hears else None,
+        model=asked.model,
+        takes=1,
+        seed=number("seed", asked.seed, int),
+        locked=True,
+        engine=asked.engine if asked.engine in ENGINES else ENGINES[0],
+        settings=_numbers(vars(asked.settings)),
+    )
+
+
+def of_link(query: Mapping[str, str]) -> Filled | None:
+    """What an address asks for; None if nothing. InputError for a wrong value."""
+    told: dict[str, Any] = {name: query[name] for name in LINKED if query.get(name)}
+    if not told:
+        return None
+    if "do_sample" in told:
+        told["do_sample"] = _SWITCHES.get(told["do_sample"].lower(), told["do_sample"])
+    mode = told.get("mode", "text")
+    if mode not in MODES:
+        raise InputError("error.mode", value=mode[:40], modes=", ".join(MODES))
+    hears = mode in ("continue", "melody")
+    prompt = told.get("prompt", "")[:_LONGEST]
+    seed = number("seed", told.get("seed"), int)
+    engine = told.get("engine")
+    return Filled(
+        tab="audio" if hears else mode,
+        prompts=None if hears else prompt,
+        mode=mode if hears else None,
+        description=prompt if hears else None,
+        model=told.get("model"),
+        takes=number("takes", told.get("takes"), int),
+        seed=seed,
+        locked=seed is not None,
+        engine=engine if engine in ENGINES else None,
+        settings=_numbers(told),
+    )
+
+
+def of_browser(kept: object) -> Filled | None:
+    """What `REMEMBERED` were when they were last changed here; None where that can't be read."""
+    if not isinstance(kept, dict):
+        return None
+    texts = {name: kept.get(name) or "" for name in ("tab", "prompts", "mode", "description", "model", "engine")}
+    if any(not isinstance(value, str) or len(value) > _LONGEST for value in texts.values()):
+        return None
+    if texts["tab"] not in ("unconditional", "text", "audio") or texts["mode"] not in ("continue", "melody"):
+        return None
+    try:
+        takes, seed = number("takes", kept.get("takes"), int), number("seed", kept.get("seed"), int)
+        settings = _numbers(kept)
+    except InputError:
+        return None
+    engine = texts.pop("engine")
+    locked = kept.get("locked") is True and seed is not None
+    return Filled(
+        **texts,
+        takes=takes,
+        seed=seed,
+        locked=locked,
+        engine=engine if engine in ENGINES else None,
+        settings=settings,
+    )
+
+
+def _numbers(told: Mapping[str, Any]) -> dict[str, int | float | bool | None]:
+    settings: dict[str, int | float | bool | None] = {
+        name: number(name, told.get(name), CONFIG_KINDS[name]) for name in SETTINGS
+    }
+    check_ranges(settings)
+    return settings
