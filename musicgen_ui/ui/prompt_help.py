@@ -166,7 +166,7 @@ def hinted(prompt: str, model: str, request: gr.Request) -> list[str]:
     lost = ""
     if found.unknown:
         words = ("、" if language == "zh-CN" else ", ").join(found.unknown)
-        lost = f" {html(say(language, 'page.hint.lost', words=words))}"
+        lost = f"<br>{html(say(language, 'page.hint.lost', words=words))}"
     return [_note(say(language, "page.hint", model=model), f" {said}{lost}"), found.prompt]
 
 
