@@ -73,6 +73,12 @@ def for_mode(model: str, mode: str) -> str:
     return model
 
 
+def only_english(model: str) -> bool:
+    """Whether it was taught descriptions in English alone: all of Meta's were, by menu name or hub id. The bundled ones
+    know Chinese too; of others nothing is known."""
+    return any(model in (checkpoint.name, checkpoint.hub_id) for checkpoint in MENU.values() if checkpoint.hub_id)
+
+
 def locate(model: str, own_models: bool = True) -> Path | str:
     """The folder of a bundled or local checkpoint, or the hub id of one that has to be there.
 

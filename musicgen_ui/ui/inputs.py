@@ -1,7 +1,7 @@
 """The three tabs: what each asks for."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +10,18 @@ from gradio.i18n import I18nData
 
 from musicgen_ui.locales import DEFAULT_LANGUAGE, catalogue
 from musicgen_ui.paths import EXAMPLES
+from musicgen_ui.ui.prompt_help import PromptHelp, build_hint, build_prompt_help
 from musicgen_ui.ui.strings import say, text
 
 SOUNDS = (".wav", ".ogg", ".flac", ".mp3")
-PROMPTS = (
-    "slow piano in A minor, gentle and sparse",
-    "upbeat 80s pop with bassy drums and synth",
-    "warm acoustic guitar, fingerpicked folk tune",
-    "lo-fi hip hop beat, mellow electric piano",
-    "epic strings and brass, film score",
-)
-"""in English for everyone: it is the language the models were taught in"""
+PROMPTS = {
+    "piano": "slow piano in A minor, gentle and sparse",
+    "pop": "upbeat 80s pop with bassy drums and synth",
+    "guitar": "warm acoustic guitar, fingerpicked folk tune",
+    "lo-fi": "lo-fi hip hop beat, mellow electric piano",
+    "film": "epic strings and brass, film score",
+}
+"""in English for everyone: it is the language the models were taught in; naming.py tells how it will sound"""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Inputs:
     mode_note: gr.HTML
     description: gr.Textbox
     more_clips: gr.File
+    help: PromptHelp
 
 
 def build_inputs(examples: Path = EXAMPLES) -> Inputs:
@@ -51,12 +53,14 @@ def build_inputs(examples: Path = EXAMPLES) -> Inputs:
                 autofocus=True,
                 elem_id="mg-prompt",
             )
+            hint = build_hint()
             _chips(PROMPTS, prompts)
+            help_ = build_prompt_help(hint)
         with gr.Tab(text("page.tab.audio"), id="audio", render_children=True) as audible:
             clip, mode, mode_note, description, more_clips = _build_audio(examples)
     for page, name in ((unconditional, "unconditional"), (described, "text"), (audible, "audio")):
         page.select(None, None, [tab], js=f"() => '{name}'", api_visibility="private")
-    return Inputs(tabs, tab, prompts, clip, mode, mode_note, description, more_clips)
+    return Inputs(tabs, tab, prompts, clip, mode, mode_note, description, more_clips, help_)
 
 
 def _build_audio(examples: Path) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Textbox, gr.File]:
@@ -114,11 +118,11 @@ def _clip_name(path: Path) -> I18nData | str:
     return text(key) if key in catalogue(DEFAULT_LANGUAGE) else path.stem
 
 
-def _chips(prompts: Sequence[str], target: gr.Textbox) -> None:
+def _chips(prompts: Mapping[str, str], target: gr.Textbox) -> None:
     with gr.Row(elem_classes="mg-chips"):
         gr.HTML(f"<span>{text('page.prompt.examples')}</span>", elem_classes="mg-chips-label")
-        for prompt in prompts:
-            button = gr.Button(prompt.split(",")[0], size="sm", min_width=0)
+        for name, prompt in prompts.items():
+            button = gr.Button(prompt.split(",")[0], size="sm", min_width=0, elem_id=f"mg-try-{name}")
             button.click(None, None, [target], js=f"() => {json.dumps(prompt)}", api_visibility="private")
 
 

@@ -18,6 +18,7 @@ from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.controls import build_controls, build_length
 from musicgen_ui.ui.inputs import build_inputs
 from musicgen_ui.ui.listening import STARTS, build_listening
+from musicgen_ui.ui.naming import build_names
 from musicgen_ui.ui.result import build_result
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import FORGOTTEN_AFTER, Sessions
@@ -46,6 +47,7 @@ def build_page(
         sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
         runs = Runs(engine, sessions, limits, broadcasts, len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions), sections)
+        build_names(page)
         add_endpoints(Api(engine, sessions, limits))
     page.queue(max_size=2 * limits.queue, default_concurrency_limit=None)
     return page
@@ -73,7 +75,7 @@ def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Pat
 
 def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], examples: Path) -> Sections:
     """Three parts, so that on a phone the music comes right after the button and the settings last."""
-    icon = ICON.read_text(encoding="utf-8")
+    icon = ICON.read_text(encoding="utf-8").replace("<svg", '<svg aria-hidden="true"', 1)
     with gr.Row(elem_id="mg-top"):
         gr.HTML(f'<header class="mg-head">{icon}<h1>MusicGen</h1><p>{text("page.tagline")}</p></header>')
         chip = gr.HTML(status.engine_chip(None, "en"), elem_id="mg-engine")

@@ -5,9 +5,10 @@ from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.ui.strings import html, megabytes, say, seconds
 
 
-def line(state: str, headline: str, detail: str = "", *, role: str = "status") -> str:
-    """A message without a bar. `state` is idle, done, stopped or fault."""
-    return _panel(state, headline, detail, '<div class="mg-track" aria-hidden="true"></div>', role)
+def line(state: str, headline: str, detail: str = "") -> str:
+    """A message without a bar. `state` is idle, running, done, stopped or fault; a fault is read out at once."""
+    live = ' role="alert"' if state == "fault" else ""  # others are read out by the area they come into (naming.js)
+    return _panel(state, headline, detail, '<div class="mg-track" aria-hidden="true"></div>', live)
 
 
 def idle(language: str) -> str:
@@ -15,7 +16,7 @@ def idle(language: str) -> str:
 
 
 def fault(sentence: str) -> str:
-    return line("fault", sentence, role="alert")
+    return line("fault", sentence)
 
 
 def progress(event: Event, language: str, info: ModelInfo | None) -> str:
@@ -28,9 +29,9 @@ def progress(event: Event, language: str, info: ModelInfo | None) -> str:
         case Downloading(model=model, done_bytes=done, total_bytes=total):
             headline = say(language, "page.progress.downloading", model=model)
             if not total:
-                return _bar(None, headline, megabytes(done))
+                return _bar(None, headline, megabytes(done), quiet=True)
             of = say(language, "page.progress.of", done=megabytes(done), total=megabytes(total))
-            return _bar(done / total, headline, of)
+            return _bar(done / total, headline, of, quiet=True)
         case Starting():
             return _bar(None, say(language, "page.progress.starting"))
         case Loading(model=model):
@@ -43,7 +44,7 @@ def progress(event: Event, language: str, info: ModelInfo | None) -> str:
             parts = [say(language, "page.progress.tokens", done=done, total=total)]
             if pace:
                 parts.append(say(language, "page.progress.left", time=seconds(language, (total - done) * pace)))
-            return _bar(done / max(total, 1), headline, " · ".join(parts))
+            return _bar(done / max(total, 1), headline, " · ".join(parts), quiet=True)
         case Decoding():
             return _bar(1.0, say(language, "page.progress.decoding"))
     return _bar(None, say(language, "page.progress.working"))
@@ -63,7 +64,8 @@ def engine_chip(event: Event | None, language: str) -> str:
     return f'<div class="mg-chip" data-state="{state}" role="status"><i aria-hidden="true"></i>{html(words)}</div>'
 
 
-def _bar(fraction: float | None, headline: str, detail: str = "") -> str:
+def _bar(fraction: float | None, headline: str, detail: str = "", *, quiet: bool = False) -> str:
+    """`quiet`: it changes several times a second, which nobody wants read out."""
     if fraction is None:
         track = f'<div class="mg-track mg-moving" role="progressbar" aria-label="{html(headline)}"><b></b></div>'
     else:
@@ -72,12 +74,11 @@ def _bar(fraction: float | None, headline: str, detail: str = "") -> str:
             f'<div class="mg-track" role="progressbar" aria-label="{html(headline)}" aria-valuemin="0" '
             f'aria-valuemax="100" aria-valuenow="{percent:.0f}"><b style="width:{percent}%"></b></div>'
         )
-    return _panel("running", headline, detail, track, "")
+    return _panel("running", headline, detail, track, ' aria-live="off"' if quiet else "")
 
 
-def _panel(state: str, headline: str, detail: str, track: str, role: str) -> str:
-    role = f' role="{role}"' if role else ""
+def _panel(state: str, headline: str, detail: str, track: str, live: str) -> str:
     return (
-        f'<div class="mg-status" data-state="{state}"{role}>'
+        f'<div class="mg-status" data-state="{state}"{live}>'
         f"<p><strong>{html(headline)}</strong><span>{html(detail)}</span></p>{track}</div>"
     )

@@ -11,6 +11,7 @@ from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.controls import Controls
 from musicgen_ui.ui.inputs import Inputs
 from musicgen_ui.ui.listening import Listening
+from musicgen_ui.ui.prompt_help import wire_prompt_help
 from musicgen_ui.ui.result import Result
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.settings import REMEMBERED, SETTINGS
@@ -135,6 +136,7 @@ def wire(page: gr.Blocks, runs: Runs, advice: Advice, sections: Sections) -> Non
     _wire_runs(page, runs, advice, sections)
     _wire_advice(page, advice, sections)
     _wire_settings(page, advice, sections)
+    wire_prompt_help(page, sections.inputs.help, sections.inputs.prompts, sections.controls.model)
 
 
 def _wire_runs(page: gr.Blocks, runs: Runs, advice: Advice, s: Sections) -> None:
