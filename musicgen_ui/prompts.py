@@ -250,7 +250,9 @@ def bpm_of(tempo: str) -> int | None:
 
 def in_english(prompt: str) -> InEnglish:
     """Every line with Chinese in it, in English, as far as its words are known; other lines stay."""
-    whole, lines, unknown = [], [], []
+    whole: list[str] = []
+    lines: list[str] = []
+    unknown: list[str] = []
     for line in prompt.splitlines():
         if is_chinese(line):
             chosen, rest = recognise(line)

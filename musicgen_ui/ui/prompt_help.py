@@ -103,7 +103,7 @@ def build_prompt_help(hint: tuple[gr.Textbox, gr.HTML, gr.Textbox, gr.Button]) -
 def wire_prompt_help(page: gr.Blocks, shown: PromptHelp, prompts: gr.Textbox, model: gr.Dropdown) -> None:
     written = [prompts, shown.written]
     composed = gr.on(
-        [block.input for block in shown.blocks],
+        [getattr(block, "input") for block in shown.blocks],  # noqa: B009 (mypy: events)
         composed_of,
         shown.blocks,
         shown.sentence,
