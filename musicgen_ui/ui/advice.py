@@ -19,7 +19,7 @@ from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
 
-_RESTORED = 17  # components that `restore` updates, but for the status
+_RESTORED = 18  # components that `restore` updates, but for the status
 _WATCH, _WATCH_READY = 2.0, 20.0  # seconds between two looks at the engine
 
 
@@ -119,6 +119,7 @@ class Advice:
             asked = remembered(record)
             settings = {name: number(name, value, CONFIG_KINDS[name]) for name, value in vars(asked.settings).items()}
             seed = number("seed", asked.seed, int)
+            without_drums = bool(number("without_drums", asked.without_drums, bool))
             info = self.engine.info(asked.model)
         except AppError as error:
             return [status.fault(fault(language, error)), *([gr.skip()] * _RESTORED)]
@@ -140,6 +141,7 @@ class Advice:
             prompt if asked.mode == "text" else gr.skip(),
             asked.mode if hears else gr.skip(),
             prompt if hears else gr.skip(),
+            without_drums if hears else gr.skip(),
             asked.model,
             self._model_note(asked.model, language),
             1,

@@ -34,6 +34,9 @@ class Inputs:
     mode_note: gr.HTML
     description: gr.Textbox
     more_clips: gr.File
+    without_drums: gr.Checkbox
+    tune: gr.HTML
+    """what the model will be told of the clip; like the checkbox seen for "melody" alone, by style.css"""
 
 
 def build_inputs(examples: Path = EXAMPLES) -> Inputs:
@@ -53,13 +56,15 @@ def build_inputs(examples: Path = EXAMPLES) -> Inputs:
             )
             _chips(PROMPTS, prompts)
         with gr.Tab(text("page.tab.audio"), id="audio", render_children=True) as audible:
-            clip, mode, mode_note, description, more_clips = _build_audio(examples)
+            clip, mode, mode_note, without_drums, tune, description, more_clips = _build_audio(examples)
     for page, name in ((unconditional, "unconditional"), (described, "text"), (audible, "audio")):
         page.select(None, None, [tab], js=f"() => '{name}'", api_visibility="private")
-    return Inputs(tabs, tab, prompts, clip, mode, mode_note, description, more_clips)
+    return Inputs(tabs, tab, prompts, clip, mode, mode_note, description, more_clips, without_drums, tune)
 
 
-def _build_audio(examples: Path) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Textbox, gr.File]:
+def _build_audio(
+    examples: Path,
+) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Checkbox, gr.HTML, gr.Textbox, gr.File]:
     clip = gr.Audio(
         type="filepath",
         sources=["upload", "microphone"],
@@ -80,6 +85,10 @@ def _build_audio(examples: Path) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Textbo
                 button.click(_giver(path), None, [clip], queue=False, api_visibility="private", show_progress="hidden")
     mode = gr.Radio(mode_choices("en"), value="continue", label=text("page.mode"), info=text("page.mode.info"))
     mode_note = gr.HTML(elem_classes="mg-note")
+    without_drums = gr.Checkbox(
+        label=text("page.drums"), info=text("page.drums.info"), elem_classes="mg-drums", container=False
+    )
+    tune = gr.HTML(elem_classes="mg-tune")
     description = gr.Textbox(
         lines=2,
         max_lines=8,
@@ -97,7 +106,7 @@ def _build_audio(examples: Path) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Textbo
             height=140,
             elem_classes="mg-files",
         )
-    return clip, mode, mode_note, description, more_clips
+    return clip, mode, mode_note, without_drums, tune, description, more_clips
 
 
 def mode_choices(language: str) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from musicgen_ui.ui.listening import STARTS
 from musicgen_ui.ui.sessions import KeptTake
 from musicgen_ui.ui.strings import html, say, seconds, text
 
+NO_LOOP = gr.update(value=None, interactive=False)
 _EMPTY = """<div class="mg-empty"><svg viewBox="0 0 240 84" aria-hidden="true">
 <path d="M8 15h150M30 33h150M52 51h150M74 69h150"/></svg><p>{words}</p></div>"""
 _LOUD = ("mode", "prompt", "model", "engine", "seed")  # first in the table
@@ -28,6 +29,9 @@ class Result:
     player: gr.Audio
     picture: gr.Image
     downloads: tuple[gr.DownloadButton, ...]
+    loop: gr.DownloadButton
+    loop_note: gr.HTML
+    """of how many bars the loop is, or why there is none, a moment later"""
     use: gr.Button
     again: gr.Button
     extend: gr.Button
@@ -44,6 +48,8 @@ class Result:
             self.player,
             self.picture,
             *self.downloads,
+            self.loop,
+            self.loop_note,
             self.record,
             self.inside,
         ]
@@ -84,11 +90,15 @@ def build_result() -> Result:
         with gr.Row(elem_classes="mg-downloads"):
             gr.HTML(f"<span>{text('page.result.download')}</span>", elem_classes="mg-chips-label")
             downloads = tuple(gr.DownloadButton(suffix.upper(), size="sm", min_width=0) for suffix in FORMATS)
+            loop = gr.DownloadButton(text("page.result.loop"), size="sm", min_width=0, interactive=False)
+        loop_note = gr.HTML(elem_classes="mg-note")
         with gr.Accordion(text("page.result.record"), open=False, elem_classes="mg-fold"):
             record = gr.HTML()
         with gr.Accordion(text("page.inside"), open=False, elem_classes="mg-fold"):
             inside = gr.HTML()
-    return Result(chooser, title, heard, player, picture, downloads, use, again, extend, record, inside)
+    return Result(
+        chooser, title, heard, player, picture, downloads, loop, loop_note, use, again, extend, record, inside
+    )
 
 
 def shown(take: KeptTake, takes: Mapping[int, KeptTake], language: str) -> list[object]:
@@ -104,6 +114,8 @@ def shown(take: KeptTake, takes: Mapping[int, KeptTake], language: str) -> list[
         str(take.wav),
         str(take.picture),
         *(gr.update(value=path) for path in files),
+        NO_LOOP,
+        "",
         record_html(take.record, language),
         draw_inside(take.record, take.codes, take.channels, language),
     ]
@@ -132,8 +144,11 @@ def title_html(take: KeptTake, language: str) -> str:
     return f'<div class="mg-title"><h2>{html(words)}</h2><p>{html(" · ".join(facts))}</p></div>'
 
 
-def heard_html(take: KeptTake, language: str) -> str:
-    """Tempo, key and loudness of the take, and a word where its prompt asked otherwise."""
+def heard_html(take: KeptTake, language: str, followed: float | None = None) -> str:
+    """Tempo, key and loudness of the take, and a word where its prompt asked otherwise.
+
+    followed: how well its clip's tune was (`hearing.chroma_cosine`), and what that means.
+    """
     heard, prompt = take.heard, str(take.record.get("prompt") or "")
     facts, amiss = [], []
     if heard.tempo is not None:
@@ -148,14 +163,22 @@ def heard_html(take: KeptTake, language: str) -> str:
             amiss.append(_key_name(*asked, language))
     if heard.loudness is not None:
         facts.append(f"{heard.loudness:.1f} LUFS".replace("-", "−"))
+    if followed is not None:
+        facts.append(say(language, "page.heard.followed", share=f"{max(0.0, followed):.2f}"))
     if not facts:
         return ""
     asked_for = say(language, "page.heard.asked", what=" · ".join(amiss)) if amiss else ""
-    return f"<p>{html(' · '.join(facts))}</p>" + (f'<p class="mg-amiss">{html(asked_for)}</p>' if amiss else "")
+    meaning = "" if followed is None else note_html(say(language, "page.heard.followed.what"))
+    amiss_html = f'<p class="mg-amiss">{html(asked_for)}</p>' if amiss else ""
+    return f"<p>{html(' · '.join(facts))}</p>{meaning}{amiss_html}"
 
 
 def _key_name(tonic: int, mode: str, language: str) -> str:
     return say(language, f"page.heard.{mode}", tonic=hearing.TONICS[tonic])
+
+
+def note_html(words: str) -> str:
+    return f"<p>{html(words)}</p>"
 
 
 def record_html(record: Mapping[str, object], language: str) -> str:

@@ -11,6 +11,7 @@ from musicgen_ui.ui.inputs import Inputs
 from musicgen_ui.ui.listening import Listening
 from musicgen_ui.ui.result import Result
 from musicgen_ui.ui.runs import Runs
+from musicgen_ui.ui.tunes import Tunes
 
 _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _SMALL: dict[str, Any] = {**_QUIET, "queue": False}
@@ -56,6 +57,7 @@ class Sections:
             controls.locked,
             controls.engine,
             self.changes,
+            inputs.without_drums,
         ]
 
     @property
@@ -68,7 +70,7 @@ class Sections:
     def restored(self) -> list[gr.blocks.Block]:
         """What `Advice.restore` updates."""
         inputs, controls = self.inputs, self.controls
-        asked = [inputs.tabs, inputs.tab, inputs.prompts, inputs.mode, inputs.description]
+        asked = [inputs.tabs, inputs.tab, inputs.prompts, inputs.mode, inputs.description, inputs.without_drums]
         chosen = [controls.model, controls.model_note, controls.takes, controls.seed, controls.locked, controls.engine]
         return [self.status, *asked, *chosen, *self.starts]
 
@@ -105,6 +107,7 @@ class Sections:
 def wire(page: gr.Blocks, runs: Runs, advice: Advice, sections: Sections) -> None:
     _wire_runs(page, runs, advice, sections)
     _wire_advice(page, advice, sections)
+    _wire_tunes(runs.tunes, sections)
 
 
 def _wire_runs(page: gr.Blocks, runs: Runs, advice: Advice, s: Sections) -> None:
@@ -121,10 +124,12 @@ def _wire_runs(page: gr.Blocks, runs: Runs, advice: Advice, s: Sections) -> None
         run.then(advice.config_table, table, s.config, **_SMALL)
         run.then(advice.estimate, s.weighed, s.estimate, **_SMALL)
         run.then(runs.heard, result.chooser, result.heard, **_SMALL)
+        run.then(runs.looped, result.chooser, [result.loop, result.loop_note], **_SMALL)
     s.stop.click(runs.stop, None, [s.stop], **_SMALL)
     chosen = result.chooser.input(runs.choose, result.chooser, result.outputs, **_SMALL)
     chosen.then(advice.config_table, table, s.config, **_SMALL)
     chosen.then(runs.heard, result.chooser, result.heard, **_SMALL)
+    chosen.then(runs.looped, result.chooser, [result.loop, result.loop_note], **_SMALL)
     page.unload(runs.close)
 
 
@@ -173,3 +178,16 @@ def _wire_advice(page: gr.Blocks, advice: Advice, s: Sections) -> None:
     opened = [controls.model, inputs.mode, s.status, s.listening.line, s.chip, controls.model_note, s.config]
     page.load(advice.opened, [controls.model, s.changes], opened, **_SMALL)
     s.timer.tick(advice.watch, None, [s.chip, s.timer], **_SMALL)
+
+
+def _wire_tunes(tunes: Tunes, s: Sections) -> None:
+    inputs = s.inputs
+    told = [inputs.clip, inputs.mode, inputs.without_drums, s.controls.model]
+    gr.on(
+        [component.change for component in told],
+        tunes.picture,
+        told,
+        inputs.tune,
+        trigger_mode="always_last",
+        **_SMALL,
+    )
