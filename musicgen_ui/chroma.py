@@ -21,12 +21,19 @@ _HITS = (17, 31)  # frames of 16 ms, bins of 16 Hz at 32 kHz: what is longer tha
 def tune(clip: Clip, sampling_rate: int, without_drums: bool = False) -> np.ndarray:
     """What there is of `clip` to be followed: (samples,) at `sampling_rate` Hz, its channels mixed.
 
-    `without_drums`: only what lasts is kept, by median filters over the spectrogram (FitzGerald 2010,
-    "Harmonic/percussive separation using median filtering"): loud hits can hide a tune from the chroma.
+    `without_drums`: as `without_hits` leaves it.
     """
     samples = with_channels(resampled(clip.samples, clip.sampling_rate, sampling_rate), 1)[0]
     samples = samples[: CHUNK_SECONDS * sampling_rate]
-    return librosa.effects.harmonic(samples, kernel_size=_HITS) if without_drums else samples
+    return without_hits(samples) if without_drums else samples
+
+
+def without_hits(samples: np.ndarray) -> np.ndarray:
+    """What lasts of samples (samples,), by median filters over the spectrogram: loud hits hide a tune from the chroma.
+
+    FitzGerald 2010, "Harmonic/percussive separation using median filtering".
+    """
+    return librosa.effects.harmonic(samples, kernel_size=_HITS)
 
 
 def chroma_features(

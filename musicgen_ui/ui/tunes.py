@@ -12,27 +12,25 @@ from PIL import Image
 
 from musicgen_ui.audio import read_clip
 from musicgen_ui.checkpoints import for_mode
-from musicgen_ui.chroma import chroma_strengths, tune
+from musicgen_ui.chroma import chroma_strengths, tune, without_hits
 from musicgen_ui.errors import AppError
 from musicgen_ui.hearing import TONICS, chroma_cosine
 from musicgen_ui.limits import Limits
-from musicgen_ui.request import Clip
 from musicgen_ui.ui.sessions import KeptTake
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
 
 _PLATE, _PINE, _BRASS = np.array([(16, 24, 24), (42, 112, 96), (236, 196, 116)], np.float32)
 _NAMED = 24  # notes of a tune that the picture's alternative text names
-_KEPT = 4  # clips
+_KEPT = 8  # tunes, 4 MB each at most
 
 
 class Tunes:
-    """Reads each clip once, however often it is looked at; knows the last few."""
+    """Reads each clip once, however often it is looked at, and knows the tunes of the last few."""
 
     def __init__(self, engine: Engine, limits: Limits) -> None:
         self._engine, self._limits = engine, limits
-        self._clip = functools.lru_cache(_KEPT)(self._read)
-        self._tune = functools.lru_cache(2 * _KEPT)(self._heard)
+        self._tune = functools.lru_cache(_KEPT)(self._read)
 
     def picture(self, clip: str | None, mode: str, without_drums: bool, model: str, request: gr.Request) -> str:
         """What the model will be told of the clip, as HTML; "" where it is told nothing of the kind."""
@@ -57,11 +55,10 @@ class Tunes:
             return None
         return chroma_cosine(samples, sound.mean(axis=0), rate)
 
-    def _read(self, path: str) -> Clip:
-        return read_clip(path, self._limits)
-
-    def _heard(self, path: str, rate: int, without_drums: bool) -> np.ndarray:
-        return tune(self._clip(path), rate, without_drums)
+    def _read(self, path: str, rate: int, without_drums: bool) -> np.ndarray:
+        if without_drums:
+            return without_hits(self._tune(path, rate, False))
+        return tune(read_clip(path, self._limits), rate)
 
 
 def draw_tune(strengths: np.ndarray, length: float, language: str) -> str:

@@ -10,6 +10,8 @@ from musicgen_ui.errors import InputError
 from musicgen_ui.loops import find_loop
 from musicgen_ui.tags import read_record
 from musicgen_ui.take import Take
+from musicgen_ui.ui.asks import Ask
+from musicgen_ui.ui.sessions import KEPT_TAKES, Session
 from training import data
 from training.synthesizer import render
 
@@ -136,3 +138,20 @@ def test_the_command_line_writes_loops_beside_the_takes(tmp_path, capsys):
     assert capsys.readouterr().err == f"{path}: 4 bars of 4/4 at 120.0 bpm\n"
     assert soundfile.info(path).duration == pytest.approx(8, rel=0.002)
     assert read_record(path)["loop"] == {"bars": 4, "beats": 4, "bpm": 120.0}
+
+
+def test_a_kept_takes_loop_is_made_once_and_goes_with_it(tmp_path):
+    session = Session("tab", tmp_path)
+
+    def keep(samples):
+        take = Take(samples, RATE, np.zeros((4, 1), np.int16), {"prompt": "x", "mode": "text"})
+        return session.keep((take,), Ask("text", prompts=("x",)))[0]
+
+    first = keep(band(120, 4, 8.6))
+    path, loop = first.loop
+    assert (path.name, loop.bars) == ("take-1-loop.wav", 4)
+    assert first.loop[1] is loop
+    others = [keep(np.zeros((1, RATE), np.float32)) for _ in range(KEPT_TAKES)]
+    assert not path.exists()
+    with pytest.raises(InputError):
+        others[0].loop  # noqa: B018
