@@ -80,6 +80,14 @@ def test_audio_takes_one_clip_or_several(client: Client, clip: Path) -> None:
     assert {record["model"] for record in records} == {"nano-melody"}
 
 
+def test_drums_can_be_left_out_of_a_melody(client: Client, clip: Path) -> None:
+    for wanted in (True, False):
+        _, records = client.predict(
+            audio=handle_file(clip), mode="melody", without_drums=wanted, max_new_tokens=53, api_name="/audio"
+        )
+        assert records[0]["without_drums"] is wanted
+
+
 @pytest.mark.parametrize(
     ("endpoint", "call", "key"),
     [
