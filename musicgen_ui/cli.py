@@ -33,6 +33,7 @@ examples:
   python -m musicgen_ui --audio clip.wav --mode melody "as a string quartet" --out take.flac
   python -m musicgen_ui --unconditional --takes 2 --out take.mp3
   python -m musicgen_ui --from take.wav --seed 8 --out another.wav
+  python -m musicgen_ui "house beat, 124 bpm" --loop --out beat.wav
 """
 
 
@@ -91,8 +92,9 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     takes = pipeline.run(request, progress, stop.is_set)
     started = time.perf_counter()
     files = _write(takes, out)
-    save_seconds = time.perf_counter() - started
     progress.clear()
+    loops, unlooped = _write_loops(takes, files, language) if options.loop else ([], "")
+    save_seconds = time.perf_counter() - started
     if asked is not None and takes and takes[0].record["max_new_tokens"] < asked:
         made = info.seconds(takes[0].record["max_new_tokens"])
         print(sentence(language, "cli.held", model=model, seconds=f"{made:.1f}"), file=sys.stderr)
@@ -102,6 +104,7 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
             json.dumps(
                 {
                     "files": [str(file) for file in files],
+                    **({"loops": loops} if options.loop else {}),
                     "seconds": [round(take.seconds, 3) for take in takes],
                     "seed": takes[0].record["seed"] if takes else request.seed,
                     "model": model,
@@ -114,11 +117,11 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
             )
         )
     else:
-        for file in files:
-            print(file)
+        for name in (*files, *(loop["file"] for loop in loops if loop)):
+            print(name)
     if stop.is_set():
         return _say(sentence(language, "cli.stopped" if takes else "cli.stopped_empty"), 1)
-    return 0
+    return _say(unlooped, 1) if unlooped else 0
 
 
 def _request(options: argparse.Namespace, limits: Limits) -> Request:
@@ -154,6 +157,7 @@ def _request(options: argparse.Namespace, limits: Limits) -> Request:
         settings=replace(before.settings, **given),
         seed=before.seed if options.seed is None else options.seed,
         takes=options.takes,
+        without_drums=options.without_drums or (before.without_drums and mode == "melody"),
     )
 
 
@@ -203,6 +207,31 @@ def _write(takes: Sequence[Take], out: Path) -> list[Path]:
     for take, file in zip(takes, files, strict=True):
         write_audio(file, take.samples, take.sampling_rate, take.record)
     return files
+
+
+def _write_loops(
+    takes: Sequence[Take], files: Sequence[Path], language: str
+) -> tuple[list[dict[str, object] | None], str]:
+    """Beside each of the takes' files NAME-loop.wav: its name, bars, beats and bpm, told on stderr as well.
+
+    None for a take without a loop; the sentences why are the second value.
+    """
+    from musicgen_ui.loops import find_loop
+
+    loops: list[dict[str, object] | None] = []
+    faults = []
+    for take, file in zip(takes, files, strict=True):
+        try:
+            looped, loop = find_loop(take.samples, take.sampling_rate, file.name)
+        except InputError as fault:
+            loops.append(None)
+            faults.append(fault.in_language(language))
+            continue
+        path = file.with_name(f"{file.stem}-loop.wav")
+        write_audio(path, looped, take.sampling_rate, {**take.record, "loop": loop.facts})
+        loops.append({"file": str(path), **loop.facts})
+        print(f"{path}: {loop.told(language)}", file=sys.stderr)
+    return loops, " ".join(faults)
 
 
 def _say(text: str, exit_code: int) -> int:
@@ -274,6 +303,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--unconditional", action="store_true", help="music without any description")
     add("--audio", action="append", default=[], metavar="FILE", help="a clip to continue or to follow; may be repeated")
     add("--mode", choices=("text", "continue", "melody"), help="what to do with the clip (default: what the model can)")
+    add("--without-drums", action="store_true", help="melody: leave drums and other hits out of the clip first")
     add(
         "--model",
         metavar="NAME|PATH",
@@ -296,6 +326,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"where to save; the suffix picks {', '.join(FORMATS)}",
     )
+    add("--loop", action="store_true", help="also write NAME-loop.wav: whole bars that play on without a seam")
     add("--json", action="store_true", help="print one JSON object about what was made")
     add("--debug", action="store_true", help="show the traceback of a fault")
     return parser

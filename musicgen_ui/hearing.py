@@ -48,13 +48,20 @@ def hear(samples: np.ndarray, sampling_rate: int) -> Heard:
     if loudness is None or mono.size < _SHORTEST * sampling_rate:
         return Heard(None, None, None, loudness)
     tonic, mode, sure = key(mono, sampling_rate)
-    beats, steady = tempo(mono, sampling_rate)
     return Heard(
-        beats if steady >= _STEADY else None,
+        beat(mono, sampling_rate),
         tonic if sure >= _SURE else None,
         mode if sure >= _SURE else None,
         loudness,
     )
+
+
+def beat(audio: np.ndarray, sampling_rate: int) -> float | None:
+    """The tempo of audio (samples,) where its beat is clear."""
+    if audio.size < _SHORTEST * sampling_rate:
+        return None
+    bpm, steady = tempo(audio, sampling_rate)
+    return bpm if steady >= _STEADY else None
 
 
 def tempo(audio: np.ndarray, sampling_rate: int) -> tuple[float, float]:
@@ -95,6 +102,25 @@ def key(audio: np.ndarray, sampling_rate: int) -> tuple[int, str, float]:
     }
     best = max(scores, key=scores.__getitem__)
     return (*best, scores[best])
+
+
+def chroma_cosine(one: np.ndarray, other: np.ndarray, sampling_rate: int) -> float:
+    """How alike the tunes of two sounds (samples,) are: cosine of their chroma, less its mean, over the time both last.
+
+    1 for the same notes at the same moments, whatever plays them; about 0 for any two tunes.
+    """
+    a, b = _melody_chroma(one, sampling_rate), _melody_chroma(other, sampling_rate)
+    frames = min(a.shape[1], b.shape[1])
+    a, b = a[:, :frames], b[:, :frames]
+    return float((a * b).sum() / max(1e-9, np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def _melody_chroma(audio: np.ndarray, sampling_rate: int) -> np.ndarray:
+    """(12, frames): the strength of each pitch class, frame by frame, less its mean over time."""
+    import librosa
+
+    chroma = librosa.feature.chroma_stft(y=audio, sr=sampling_rate, n_fft=8192, hop_length=2048, tuning=0)
+    return chroma - chroma.mean(1, keepdims=True)
 
 
 def is_tempo(measured: float, bpm: float) -> bool:

@@ -22,7 +22,7 @@ from musicgen_ui import cures  # MindNLP first: it stands in for torch when tran
 from transformers import AutoTokenizer, EncodecFeatureExtractor, GenerationConfig
 
 from musicgen_ui.audio import resampled, with_channels
-from musicgen_ui.chroma import chroma_features
+from musicgen_ui.chroma import chroma_features, tune
 from musicgen_ui.decoding.codec import StreamingCodec, encode, load_codec
 from musicgen_ui.decoding.conditioning import MAX_TEXT_TOKENS, Conditioner
 from musicgen_ui.decoding.graph import GraphDecoder, read_speed
@@ -207,6 +207,7 @@ class MusicGen:
         clips: Sequence[Clip],
         prompts: Sequence[str] = ("",),
         padded_seconds: float = 0.0,
+        without_drums: bool = False,
         settings: Settings = Settings(),
         seeds: Sequence[int] = (0,),
         **control,
@@ -214,13 +215,12 @@ class MusicGen:
         """Music that follows the clips' melodies: their strongest pitch class, frame by frame.
 
         Clips of different lengths are padded on the right with silence; `padded_seconds` asks for more of it.
+        `without_drums`: their hits are taken out first.
         """
         if not self.info.melody:
             raise InputError("error.model_cannot_follow", model=self.info.name)
         started = time.perf_counter()
-        prepared = [
-            with_channels(resampled(clip.samples, clip.sampling_rate, self.sampling_rate), 1)[0] for clip in clips
-        ]
+        prepared = [tune(clip, self.sampling_rate, without_drums) for clip in clips]
         longest = max(round(padded_seconds * self.sampling_rate), *(len(samples) for samples in prepared))
         features = chroma_features(
             [np.pad(samples, (0, longest - len(samples))) for samples in prepared],
@@ -229,6 +229,7 @@ class MusicGen:
         )
         record = {
             "mode": "melody",
+            "without_drums": without_drums,
             "padded_seconds": longest / self.sampling_rate if len(clips) > 1 or padded_seconds else 0.0,
             "stages": {"chroma": time.perf_counter() - started},
         }

@@ -70,4 +70,6 @@ class Pipeline:
                 case "continue":
                     return model.generate_continuation(request.clips, prompts, request.padded_seconds, **control)
                 case _:
-                    return model.generate_with_chroma(request.clips, prompts, request.padded_seconds, **control)
+                    return model.generate_with_chroma(
+                        request.clips, prompts, request.padded_seconds, request.without_drums, **control
+                    )

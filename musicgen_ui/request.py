@@ -74,6 +74,8 @@ class Request:
     takes: int = 1
     padded_seconds: float = 0.0
     padded_tokens: int = 0
+    without_drums: bool = False
+    """melody: whether hits are taken out of the clips before their tune is"""
     generation_config: Mapping[str, Any] = field(default_factory=dict)
     """this user's changes to the model's generation config; `settings` supersede them"""
 
@@ -147,13 +149,24 @@ def checked(request: Request, limits: Limits) -> Request:
     takes = number("takes", request.takes, int)
     if takes is None or not 1 <= takes <= limits.takes:
         raise InputError("error.range", name="takes", low=1, high=limits.takes, value=_shown(request.takes))
+    without_drums = bool(number("without_drums", request.without_drums, bool))
+    if without_drums and request.mode != "melody":
+        raise InputError("error.drums_mode", mode=request.mode)
     prompts = _checked_prompts(request, limits)
     _check_clips(request, limits)
     conditions = max(len(prompts), len(request.clips), 1)
     if conditions * takes > limits.rows:
         raise InputError("error.rows", rows=conditions * takes, limit=limits.rows)
     config = {name: value for name, value in config.items() if value is not None}
-    return replace(request, settings=settings, generation_config=config, seed=seed, takes=takes, prompts=prompts)
+    return replace(
+        request,
+        settings=settings,
+        generation_config=config,
+        seed=seed,
+        takes=takes,
+        prompts=prompts,
+        without_drums=without_drums,
+    )
 
 
 def checked_for_model(request: Request, info: ModelInfo) -> Request:

@@ -83,4 +83,5 @@ def remembered(record: Mapping) -> Request:
         seed=record.get("seed"),
         padded_seconds=record.get("padded_seconds") or 0.0,
         padded_tokens=record.get("padded_tokens") or 0,
+        without_drums=record.get("without_drums") or False,
     )

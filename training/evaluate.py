@@ -161,8 +161,8 @@ class Evaluation:
                 if codes is not None:
                     known[i] |= {"rest": longest_rest(codes), "copied": self.nearest(codes)}
                 if name == "melody":
-                    own = measures.chroma_cosine(self.melody(i), audio)
-                    other = measures.chroma_cosine(self.melody(self.in_another_key(i)), audio)
+                    own = hearing.chroma_cosine(self.melody(i), audio, SAMPLE_RATE)
+                    other = hearing.chroma_cosine(self.melody(self.in_another_key(i)), audio, SAMPLE_RATE)
                     known[i] |= {"cosine": own, "margin": own - other}
             path.write_text(json.dumps(known))
             print(f"{name}: {len(known)} of {len(self.seeds)}", flush=True)
@@ -224,7 +224,8 @@ def main() -> None:
             chance = {m: float(np.nanmean([s[m] for s in shifts])) for m in right[name]} if shifts else nothing
             rows += [(f"{m}, {name}", chance[m], own[m], through[m], right[name][m]) for m in right[name]]
     if "melody" in heard:
-        ideal = [measures.chroma_cosine(evaluation.melody(i), evaluation.clip(i)) for i in evaluation.seeds[:40]]
+        pairs = [(evaluation.melody(i), evaluation.clip(i)) for i in evaluation.seeds[:40]]
+        ideal = [hearing.chroma_cosine(melody, clip, SAMPLE_RATE) for melody, clip in pairs]
         for m, best in (("cosine", float(np.mean(ideal))), ("margin", None)):
             made = float(np.mean([entry[m] for entry in heard["melody"].values()]))
             rows.append((f"melody: {m}", 0.0, best, None, made))

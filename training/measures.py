@@ -1,4 +1,4 @@
-"""What can be heard in a clip beyond musicgen_ui.hearing: timbre, chroma, and how far two sounds are apart."""
+"""What can be heard in a clip beyond musicgen_ui.hearing: timbre, and how far two sounds are apart."""
 
 import io
 
@@ -8,7 +8,6 @@ from scipy.signal import resample_poly, stft
 from training.oscillators import SAMPLE_RATE
 
 MEL_WINDOW, MEL_HOP, MEL_BANDS, MEL_FLOOR = 1024, 256, 80, 1e-8  # of the mel distance; the floor is −80 dB
-CHROMA_WINDOW, CHROMA_HOP = 8192, 2048
 
 
 def timbre(audio: np.ndarray) -> np.ndarray:
@@ -30,22 +29,6 @@ def classifier(features: np.ndarray, labels):
     from sklearn.preprocessing import StandardScaler
 
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.05, max_iter=500)).fit(features, labels)
-
-
-def melody_chroma(audio: np.ndarray) -> np.ndarray:
-    """(12, frames): the strength of each pitch class, frame by frame, less its mean over time."""
-    import librosa
-
-    chroma = librosa.feature.chroma_stft(y=audio, sr=SAMPLE_RATE, n_fft=CHROMA_WINDOW, hop_length=CHROMA_HOP, tuning=0)
-    return chroma - chroma.mean(1, keepdims=True)
-
-
-def chroma_cosine(one: np.ndarray, other: np.ndarray) -> float:
-    """Of two melodies (samples,): cosine of their mean-removed chroma over the time both last."""
-    a, b = melody_chroma(one), melody_chroma(other)
-    frames = min(a.shape[1], b.shape[1])
-    a, b = a[:, :frames], b[:, :frames]
-    return float((a * b).sum() / max(1e-9, np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def mel_filters(sampling_rate: int, window: int, bands: int) -> np.ndarray:

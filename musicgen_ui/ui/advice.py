@@ -20,7 +20,7 @@ from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
 from musicgen_ui.ui.tray import title_of
 
-_FILLED = 18  # components that settings from elsewhere update, but for the status
+_FILLED = 19  # components that settings from elsewhere update, but for the status
 _WATCH, _WATCH_READY = 2.0, 20.0  # seconds between two looks at the engine
 
 
@@ -166,6 +166,7 @@ class Advice:
             filled.clip,
             filled.mode,
             filled.description,
+            filled.without_drums,
             filled.model,
             self._model_note(model, language),
             filled.takes,

@@ -84,12 +84,14 @@ class Api:
         takes: int = 1,
         model: str = DEFAULT,
         engine: str = "auto",
+        without_drums: bool = False,
         request: gr.Request | None = None,
     ) -> tuple[list[Any], list[dict]]:
         """Music from one clip or a list of them (`gradio_client.handle_file`): mode "continue" goes on from the
-        clip, "melody" follows its tune. Returns WAV files and the record of each."""
+        clip, "melody" follows its tune
+        (`without_drums`: hits taken out first). Returns WAV files and the record of each."""
         settings = Settings(max_new_tokens, guidance_scale, do_sample, temperature, top_k, top_p)
-        return self._answer(mode, prompt, audio, settings, seed, takes, model, engine, request)
+        return self._answer(mode, prompt, audio, settings, seed, takes, model, engine, request, without_drums)
 
     def _answer(
         self,
@@ -102,6 +104,7 @@ class Api:
         model: object,
         engine: object,
         request: gr.Request | None,
+        without_drums: Any = False,
     ) -> tuple[list[Any], list[dict]]:
         language = language_of(request)
         try:
@@ -116,6 +119,7 @@ class Api:
                 settings=settings,
                 seed=secrets.randbelow(FRESH_SEEDS) if chosen is None else chosen,
                 takes=1 if count is None else count,
+                without_drums=without_drums,
             )
             return self._made(ask, getattr(request, "session_hash", None) or _WITHOUT_SESSION)
         except AppError as error:

@@ -36,6 +36,9 @@ class Inputs:
     description: gr.Textbox
     more_clips: gr.File
     help: PromptHelp
+    without_drums: gr.Checkbox
+    tune: gr.HTML
+    """what the model will be told of the clip; like the checkbox seen for "melody" alone, by style.css"""
 
 
 def build_inputs(examples: Path = EXAMPLES) -> Inputs:
@@ -57,13 +60,15 @@ def build_inputs(examples: Path = EXAMPLES) -> Inputs:
             _chips(PROMPTS, prompts)
             help_ = build_prompt_help(hint)
         with gr.Tab(text("page.tab.audio"), id="audio", render_children=True) as audible:
-            clip, mode, mode_note, description, more_clips = _build_audio(examples)
+            clip, mode, mode_note, without_drums, tune, description, more_clips = _build_audio(examples)
     for page, name in ((unconditional, "unconditional"), (described, "text"), (audible, "audio")):
         page.select(None, None, [tab], js=f"() => '{name}'", api_visibility="private")
-    return Inputs(tabs, tab, prompts, clip, mode, mode_note, description, more_clips, help_)
+    return Inputs(tabs, tab, prompts, clip, mode, mode_note, description, more_clips, help_, without_drums, tune)
 
 
-def _build_audio(examples: Path) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Textbox, gr.File]:
+def _build_audio(
+    examples: Path,
+) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Checkbox, gr.HTML, gr.Textbox, gr.File]:
     clip = gr.Audio(
         type="filepath",
         sources=["upload", "microphone"],
@@ -84,6 +89,10 @@ def _build_audio(examples: Path) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Textbo
                 button.click(_giver(path), None, [clip], queue=False, api_visibility="private", show_progress="hidden")
     mode = gr.Radio(mode_choices("en"), value="continue", label=text("page.mode"), info=text("page.mode.info"))
     mode_note = gr.HTML(elem_classes="mg-note")
+    without_drums = gr.Checkbox(
+        label=text("page.drums"), info=text("page.drums.info"), elem_classes="mg-drums", container=False
+    )
+    tune = gr.HTML(elem_classes="mg-tune")
     description = gr.Textbox(
         lines=2,
         max_lines=8,
@@ -101,7 +110,7 @@ def _build_audio(examples: Path) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Textbo
             height=140,
             elem_classes="mg-files",
         )
-    return clip, mode, mode_note, description, more_clips
+    return clip, mode, mode_note, without_drums, tune, description, more_clips
 
 
 def mode_choices(language: str) -> list[tuple[str, str]]:

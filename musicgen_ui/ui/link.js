@@ -3,6 +3,7 @@
   const hears = fields.tab === "audio";
   const told = { mode: hears ? fields.mode : fields.tab, prompt: hears ? fields.description : fields.prompts };
   for (const name of ["model", "engine", "takes", ...SETTINGS]) told[name] = fields[name];
+  if (told.mode === "melody") told.without_drums = fields.without_drums;
   if (fields.locked) told.seed = fields.seed;
   if (told.mode === "unconditional") delete told.prompt;
   const url = new URL(window.location.href);

@@ -25,6 +25,7 @@ from musicgen_ui.ui.sessions import FORGOTTEN_AFTER, Sessions
 from musicgen_ui.ui.strings import text, translations
 from musicgen_ui.ui.surface import Engine
 from musicgen_ui.ui.theme import HEAD, ICON, STYLE, make_theme
+from musicgen_ui.ui.tunes import Tunes
 from musicgen_ui.ui.wiring import Sections, wire
 
 
@@ -45,7 +46,7 @@ def build_page(
         title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, int(FORGOTTEN_AFTER))
     ) as page:
         sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
-        runs = Runs(engine, sessions, limits, broadcasts, len(sections.result.outputs))
+        runs = Runs(engine, sessions, limits, broadcasts, Tunes(engine, limits), len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions), sections)
         build_names(page)
         add_endpoints(Api(engine, sessions, limits))

@@ -13,6 +13,7 @@ from musicgen_ui.ui.shelves import KeptTake, Shelf
 from musicgen_ui.ui.strings import html, say, seconds, text
 from musicgen_ui.ui.tray import build_tray, title_of, tray_html
 
+NO_LOOP = gr.update(value=None, interactive=False)
 _EMPTY = """<div class="mg-empty"><svg viewBox="0 0 240 84" aria-hidden="true">
 <path d="M8 15h150M30 33h150M52 51h150M74 69h150"/></svg><p>{words}</p></div>"""
 _LOUD = ("mode", "prompt", "model", "engine", "seed")  # first in the table
@@ -29,6 +30,9 @@ class Result:
     player: gr.Audio
     picture: gr.Image
     downloads: tuple[gr.DownloadButton, ...]
+    loop: gr.DownloadButton
+    loop_note: gr.HTML
+    """of how many bars the loop is, or why there is none, a moment later"""
     tray: gr.HTML
     use: gr.Button
     again: gr.Button
@@ -46,6 +50,8 @@ class Result:
             self.player,
             self.picture,
             *self.downloads,
+            self.loop,
+            self.loop_note,
             self.tray,
             self.record,
             self.inside,
@@ -87,12 +93,34 @@ def build_result() -> Result:
         with gr.Row(elem_classes="mg-downloads"):
             gr.HTML(f"<span>{text('page.result.download')}</span>", elem_classes="mg-chips-label")
             downloads = tuple(gr.DownloadButton(suffix.upper(), size="sm", min_width=0) for suffix in FORMATS)
+            loop = gr.DownloadButton(
+                text("page.result.loop"),  # type: ignore[arg-type]  # it is translated like any label
+                size="sm",
+                min_width=0,
+                interactive=False,
+            )
+        loop_note = gr.HTML(elem_classes="mg-note")
         tray = build_tray()
         with gr.Accordion(text("page.result.record"), open=False, elem_classes="mg-fold"):
             record = gr.HTML()
         with gr.Accordion(text("page.inside"), open=False, elem_classes="mg-fold"):
             inside = gr.HTML()
-    return Result(chooser, title, heard, player, picture, downloads, tray, use, again, extend, record, inside)
+    return Result(
+        chooser,
+        title,
+        heard,
+        player,
+        picture,
+        downloads,
+        loop,
+        loop_note,
+        tray,
+        use,
+        again,
+        extend,
+        record,
+        inside,
+    )
 
 
 def shown(take: KeptTake, shelf: Shelf, language: str) -> list[object]:
@@ -105,6 +133,8 @@ def shown(take: KeptTake, shelf: Shelf, language: str) -> list[object]:
         str(take.wav),
         str(take.picture),
         *(gr.update(value=path) for path in files),
+        NO_LOOP,
+        "",
         tray_html(shelf, take.number, language),
         record_html(take.record, language),
         draw_inside(take.record, take.codes, take.channels, language),
@@ -113,14 +143,14 @@ def shown(take: KeptTake, shelf: Shelf, language: str) -> list[object]:
 
 def renewed(take: KeptTake, shelf: Shelf, language: str) -> list[object]:
     """Updates for `Result.outputs` after a change of names: title and tray; the rest plays on."""
-    files = [gr.skip()] * len(FORMATS)
+    sound = [gr.skip()] * (5 + len(FORMATS))  # from what was heard to the loop's line
     tray = tray_html(shelf, take.number, language)
-    return [gr.skip(), title_html(take, language), gr.skip(), gr.skip(), gr.skip(), *files, tray, gr.skip(), gr.skip()]
+    return [gr.skip(), title_html(take, language), *sound, tray, gr.skip(), gr.skip()]
 
 
 def nothing() -> list[object]:
     """Updates for `Result.outputs` that show no take."""
-    return [None, "", "", None, None, *(gr.skip() for _ in FORMATS), "", "", ""]
+    return [None, "", "", None, None, *(gr.skip() for _ in FORMATS), NO_LOOP, "", "", "", ""]
 
 
 def unchanged(count: int) -> list[object]:
@@ -135,8 +165,11 @@ def title_html(take: KeptTake, language: str) -> str:
     return f'<div class="mg-title"><h2>{html(title_of(take, language))}</h2><p>{html(" · ".join(facts))}</p></div>'
 
 
-def heard_html(take: KeptTake, language: str) -> str:
-    """Tempo, key and loudness of the take, and a word where its prompt asked otherwise."""
+def heard_html(take: KeptTake, language: str, followed: float | None = None) -> str:
+    """Tempo, key and loudness of the take, and a word where its prompt asked otherwise.
+
+    followed: how well its clip's tune was (`hearing.chroma_cosine`), and what that means.
+    """
     heard, prompt = take.heard, str(take.record.get("prompt") or "")
     facts, amiss = [], []
     if heard.tempo is not None:
@@ -151,14 +184,22 @@ def heard_html(take: KeptTake, language: str) -> str:
             amiss.append(_key_name(*asked, language))
     if heard.loudness is not None:
         facts.append(f"{heard.loudness:.1f} LUFS".replace("-", "−"))
+    if followed is not None:
+        facts.append(say(language, "page.heard.followed", share=f"{max(0.0, followed):.2f}"))
     if not facts:
         return ""
     asked_for = say(language, "page.heard.asked", what=" · ".join(amiss)) if amiss else ""
-    return f"<p>{html(' · '.join(facts))}</p>" + (f'<p class="mg-amiss">{html(asked_for)}</p>' if amiss else "")
+    meaning = "" if followed is None else note_html(say(language, "page.heard.followed.what"))
+    amiss_html = f'<p class="mg-amiss">{html(asked_for)}</p>' if amiss else ""
+    return f"<p>{html(' · '.join(facts))}</p>{meaning}{amiss_html}"
 
 
 def _key_name(tonic: int, mode: str, language: str) -> str:
     return say(language, f"page.heard.{mode}", tonic=hearing.TONICS[tonic])
+
+
+def note_html(words: str) -> str:
+    return f"<p>{html(words)}</p>"
 
 
 def record_html(record: Mapping[str, object], language: str) -> str:

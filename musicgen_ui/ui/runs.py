@@ -20,6 +20,7 @@ from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.shelves import KeptTake
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
+from musicgen_ui.ui.tunes import Tunes
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Runs:
     sessions: Sessions
     limits: Limits
     broadcasts: Broadcasts
+    tunes: Tunes
     result_outputs: int
     """how many outputs `result.shown` updates"""
 
@@ -57,6 +59,7 @@ class Runs:
         locked: bool,
         engine: str,
         changes: Changes,
+        without_drums: bool,
         request: gr.Request,
     ) -> Iterator[list[object]]:
         """Runs what the page asks for; yields updates for status, buttons, seed and result."""
@@ -81,6 +84,7 @@ class Runs:
                 ),
                 seed=secrets.randbelow(FRESH_SEEDS) if chosen is None else chosen,
                 takes=1 if count is None else count,
+                without_drums=tab == "audio" and mode == "melody" and bool(without_drums),
                 generation_config=changes.get(model, {}),
             )
         except InputError as error:
@@ -227,10 +231,28 @@ class Runs:
         if take is None:
             return ""
         try:
-            return result.heard_html(take, language_of(request))
+            return result.heard_html(take, language_of(request), self.tunes.followed(take))
         except Exception:  # what it says is not worth a fault
             log.exception("a take could not be measured")
             return ""
+
+    def looped(self, number: int | None, request: gr.Request) -> list[object]:
+        """Updates for the chosen take's loop and the line about it, some moments after it can be heard."""
+        session = self.sessions.find(request.session_hash or "")
+        take = session.shelf.chosen(number) if session else None
+        if take is None:
+            return result.unchanged(2)
+        language = language_of(request)
+        try:
+            path, loop = take.loop
+        except AppError as error:
+            return [result.NO_LOOP, result.note_html(fault(language, error))]
+        except Exception:
+            log.exception("a take could not be looped")
+            return [result.NO_LOOP, ""]
+        length = seconds(language, loop.seconds)
+        words = say(language, "page.result.loop.info", what=loop.told(language), time=length)
+        return [gr.update(value=str(path), interactive=True), result.note_html(words)]
 
     def use_as_prompt(self, number: int | None, request: gr.Request) -> list[object]:
         """Puts the chosen take into the audio tab: updates for tabs, tab, clip, mode, description, more clips."""

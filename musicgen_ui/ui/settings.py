@@ -12,9 +12,21 @@ from musicgen_ui.request import CONFIG_KINDS, ENGINES, MODES, check_ranges, numb
 from musicgen_ui.tags import remembered
 
 SETTINGS = ("max_new_tokens", "guidance_scale", "do_sample", "temperature", "top_k", "top_p")
-LINKED = ("mode", "prompt", "model", "engine", "takes", "seed", *SETTINGS)
+LINKED = ("mode", "prompt", "without_drums", "model", "engine", "takes", "seed", *SETTINGS)
 """what a link may tell, by the names that a record has"""
-REMEMBERED = ("tab", "prompts", "mode", "description", "model", "takes", "seed", "locked", "engine", *SETTINGS)
+REMEMBERED = (
+    "tab",
+    "prompts",
+    "mode",
+    "description",
+    "without_drums",
+    "model",
+    "takes",
+    "seed",
+    "locked",
+    "engine",
+    *SETTINGS,
+)
 """what the browser keeps, by the names of `Filled`"""
 _SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 _LONGEST = 20_000  # characters of what a browser or a link brings
@@ -29,6 +41,7 @@ class Filled:
     clip: str | None = None
     mode: str | None = None
     description: str | None = None
+    without_drums: bool | None = None
     model: str | None = None
     takes: int | None = None
     seed: int | None = None
@@ -49,6 +62,7 @@ def of_record(record: Mapping[str, Any], clip: str | None = None) -> Filled:
         clip=clip,
         mode=asked.mode if hears else None,
         description=prompt if hears else None,
+        without_drums=bool(number("without_drums", asked.without_drums, bool)) if hears else None,
         model=asked.model,
         takes=1,
         seed=number("seed", asked.seed, int),
@@ -63,8 +77,9 @@ def of_link(query: Mapping[str, str]) -> Filled | None:
     told: dict[str, Any] = {name: query[name] for name in LINKED if query.get(name)}
     if not told:
         return None
-    if "do_sample" in told:
-        told["do_sample"] = _SWITCHES.get(told["do_sample"].lower(), told["do_sample"])
+    for name in ("do_sample", "without_drums"):
+        if name in told:
+            told[name] = _SWITCHES.get(told[name].lower(), told[name])
     mode = told.get("mode", "text")
     if mode not in MODES:
         raise InputError("error.mode", value=mode[:40], modes=", ".join(MODES))
@@ -77,6 +92,7 @@ def of_link(query: Mapping[str, str]) -> Filled | None:
         prompts=None if hears else prompt,
         mode=mode if hears else None,
         description=prompt if hears else None,
+        without_drums=number("without_drums", told.get("without_drums"), bool),
         model=told.get("model"),
         takes=number("takes", told.get("takes"), int),
         seed=seed,
@@ -104,6 +120,7 @@ def of_browser(kept: object) -> Filled | None:
     locked = kept.get("locked") is True and seed is not None
     return Filled(
         **texts,
+        without_drums=kept.get("without_drums") is True,
         takes=takes,
         seed=seed,
         locked=locked,

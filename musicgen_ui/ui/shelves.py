@@ -14,6 +14,7 @@ import soundfile
 
 from musicgen_ui.audio import write_audio, write_whole
 from musicgen_ui.hearing import Heard, hear
+from musicgen_ui.loops import Loop, find_loop
 from musicgen_ui.take import Take
 from musicgen_ui.ui.asks import Ask
 from musicgen_ui.ui.pictures import draw_sound, outline
@@ -50,7 +51,7 @@ class KeptTake:
         """The sound as `suffix` ("flac", "mp3"). Raises MachineError when the disk is full."""
         path = self.wav.with_suffix(f".{suffix}")
         if not path.exists():
-            sound, rate = self._sound
+            sound, rate = self.sound
             write_audio(path, sound, rate, self.record)
         return path
 
@@ -59,17 +60,27 @@ class KeptTake:
         path = self.wav.with_suffix(".png")
         if not path.exists():
             content = io.BytesIO()
-            draw_sound(*self._sound).save(content, "png")
+            draw_sound(*self.sound).save(content, "png")
             write_whole(path, content.getvalue())
         return path
 
     @cached_property
     def heard(self) -> Heard:
         """Its tempo, key and loudness."""
-        return hear(*self._sound)
+        return hear(*self.sound)
+
+    @cached_property
+    def loop(self) -> tuple[Path, Loop]:
+        """Whole bars of it, as a file too. Raises InputError where it has none, MachineError when the disk is full."""
+        sound, rate = self.sound
+        looped, loop = find_loop(sound, rate, self.wav.name)
+        path = self.wav.with_name(f"{self.wav.stem}-loop.wav")
+        write_audio(path, looped, rate, {**self.record, "loop": loop.facts})
+        return path, loop
 
     @property
-    def _sound(self) -> tuple[np.ndarray, int]:
+    def sound(self) -> tuple[np.ndarray, int]:
+        """(channels, samples) float32 and their rate in Hz, read from its file."""
         sound, rate = soundfile.read(self.wav, dtype="int16", always_2d=True)
         return sound.T.astype(np.float32) / 32767, rate
 
@@ -124,7 +135,7 @@ class Shelf:
     def delete(self, number: int) -> None:
         take = self.takes.pop(number, None)
         if take:
-            for path in self.folder.glob(f"{take.wav.stem}.*"):
+            for path in self.folder.glob(f"{take.wav.stem}[.-]*"):
                 path.unlink(missing_ok=True)
 
     def rename(self, number: int, name: str) -> None:

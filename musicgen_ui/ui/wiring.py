@@ -15,6 +15,7 @@ from musicgen_ui.ui.prompt_help import wire_prompt_help
 from musicgen_ui.ui.result import Result
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.settings import REMEMBERED, SETTINGS
+from musicgen_ui.ui.tunes import Tunes
 
 _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _SMALL: dict[str, Any] = {**_QUIET, "queue": False}
@@ -64,6 +65,7 @@ class Sections:
             controls.locked,
             controls.engine,
             self.changes,
+            inputs.without_drums,
         ]
 
     @property
@@ -76,7 +78,15 @@ class Sections:
     def filled(self) -> list[gr.blocks.Block]:
         """What settings from elsewhere update: those of a take, a link, or this browser's last."""
         inputs, controls = self.inputs, self.controls
-        asked = [inputs.tabs, inputs.tab, inputs.prompts, inputs.clip, inputs.mode, inputs.description]
+        asked = [
+            inputs.tabs,
+            inputs.tab,
+            inputs.prompts,
+            inputs.clip,
+            inputs.mode,
+            inputs.description,
+            inputs.without_drums,
+        ]
         chosen = [controls.model, controls.model_note, controls.takes, controls.seed, controls.locked, controls.engine]
         return [self.status, *asked, *chosen, *self.starts]
 
@@ -89,6 +99,7 @@ class Sections:
             "prompts": inputs.prompts,
             "mode": inputs.mode,
             "description": inputs.description,
+            "without_drums": inputs.without_drums,
             "model": controls.model,
             "takes": controls.takes,
             "seed": controls.seed,
@@ -137,6 +148,7 @@ def wire(page: gr.Blocks, runs: Runs, advice: Advice, sections: Sections) -> Non
     _wire_advice(page, advice, sections)
     _wire_settings(page, advice, sections)
     wire_prompt_help(page, sections.inputs.help, sections.inputs.prompts, sections.controls.model)
+    _wire_tunes(runs.tunes, sections)
 
 
 def _wire_runs(page: gr.Blocks, runs: Runs, advice: Advice, s: Sections) -> None:
@@ -153,12 +165,15 @@ def _wire_runs(page: gr.Blocks, runs: Runs, advice: Advice, s: Sections) -> None
         run.then(advice.config_table, table, s.config, **_SMALL)
         run.then(advice.estimate, s.weighed, s.estimate, **_SMALL)
         run.then(runs.heard, result.chooser, result.heard, **_SMALL)
+        run.then(runs.looped, result.chooser, [result.loop, result.loop_note], **_SMALL)
     s.stop.click(runs.stop, None, [s.stop], **_SMALL)
     chosen = result.tray.act(runs.act, result.chooser, result.outputs, **_SMALL)
     chosen.then(advice.config_table, table, s.config, **_SMALL)
     chosen.then(runs.heard, result.chooser, result.heard, **_SMALL)
+    chosen.then(runs.looped, result.chooser, [result.loop, result.loop_note], **_SMALL)
     opened = page.load(runs.opened, s.browser, [s.browser, *result.outputs], **_SMALL)
     opened.then(runs.heard, result.chooser, result.heard, **_SMALL)
+    opened.then(runs.looped, result.chooser, [result.loop, result.loop_note], **_SMALL)
     page.unload(runs.close)
 
 
@@ -238,3 +253,16 @@ def _link_script() -> str:
     """Copies the page's address with the fields of `REMEMBERED` in it, as `settings.of_link` reads them."""
     script = (Path(__file__).with_name("link.js")).read_text(encoding="utf-8")
     return script.replace("REMEMBERED", json.dumps(REMEMBERED)).replace("SETTINGS", json.dumps(SETTINGS))
+
+
+def _wire_tunes(tunes: Tunes, s: Sections) -> None:
+    inputs = s.inputs
+    told = [inputs.clip, inputs.mode, inputs.without_drums, s.controls.model]
+    gr.on(
+        [getattr(component, "change") for component in told],  # noqa: B009 (mypy: events)
+        tunes.picture,
+        told,
+        inputs.tune,
+        trigger_mode="always_last",
+        **_SMALL,
+    )

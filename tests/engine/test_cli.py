@@ -114,6 +114,16 @@ def test_a_melody_is_followed_by_nanos_sister(call):
     assert json.loads(process.stdout)["model"] == "nano-melody"
 
 
+def test_a_take_without_a_beat_is_kept_and_has_no_loop(call, tmp_path):
+    process = call("x", "--seconds", "0.6", "--loop", "--out", "x.wav", "--json")
+    assert (process.returncode, process.stderr) == (
+        1,
+        "No steady beat was heard in “x.wav”, so it can't be cut into a loop.\n",
+    )
+    assert json.loads(process.stdout)["loops"] == [None]
+    assert [path.name for path in tmp_path.glob("*.wav")] == ["x.wav"]
+
+
 def test_an_interrupt_keeps_what_was_made(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "musicgen_ui", "x", "--seconds", "29", "--engine", "mindnlp", "--out", "cut.wav"],
@@ -159,6 +169,10 @@ def test_help_names_every_option(call):
         (("x", "--out", "x.ogg"), "Files can be saved as wav, flac, mp3; “.ogg” isn't one of them."),
         (("x", "--out", "nowhere/x.wav"), "There is no folder “nowhere” to save into."),
         (("x", "--audio", "nothing.wav"), "There is no sound file “nothing.wav”."),
+        (
+            ("x", "--without-drums"),
+            "Drums are left out (without_drums) only where a melody is followed; the mode is “text”.",
+        ),
         (("--mode", "melody"), "Please give a clip first: upload one, record one, or take an example."),
         (("x", "--nonsense"), "unrecognized arguments: --nonsense (see --help)"),
     ],

@@ -1,10 +1,12 @@
 """The verbs of MusicGen and Pipeline, on tiny random weights and real MindNLP."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from musicgen_ui import chroma
 from musicgen_ui.errors import InputError
 from musicgen_ui.request import Clip, Request, Settings
 from tests.reference.cases import LONG, MELODIES, PROMPTS, SAMPLING_RATE, SHORT, tune
@@ -211,6 +213,9 @@ RECORDED = {
     "melodies of two lengths": Request(
         "melody", ("slow piano",), clips(*MELODIES), model="melody", settings=FEW, seed=8
     ),
+    "a melody without its drums": Request(
+        "melody", ("slow piano",), clips(MELODIES[0]), model="melody", settings=FEW, seed=7, without_drums=True
+    ),
     "melodies and prompts": Request("melody", PROMPTS, clips(*MELODIES), model="melody", settings=FEW, seed=9),
     "one prompt empty": Request("continue", ("", PROMPTS[1]), clips(SHORT), model="mono", settings=FEW, seed=11),
     "a melody checkpoint's prompts": Request("text", PROMPTS, model="melody", settings=FEW, seed=12),
@@ -235,8 +240,26 @@ def test_a_record_makes_the_take_again_alone(name, pipeline, tiny):
             seed=record["seed"],
             padded_seconds=record.get("padded_seconds", 0.0),
             padded_tokens=record["padded_tokens"],
+            without_drums=record.get("without_drums", False),
         )
         assert_same(take, pipeline.run(again)[0])
+
+
+def test_drums_are_left_out_before_the_melody_is_told(tiny):
+    """Asking for it is the same as handing over the clip without them."""
+    (clip,) = clips(MELODIES[0])
+    noise = np.random.default_rng(0).standard_normal(clip.samples.shape)
+    hits = 3 * noise * (np.arange(clip.samples.shape[1]) % 4_000 < 800)
+    hit = replace(clip, samples=(clip.samples + hits).astype(np.float32))
+    tune_alone = replace(hit, samples=chroma.tune(hit, SAMPLING_RATE, without_drums=True)[None])
+    model = tiny("melody")
+    asked, same, other = (
+        model.generate_with_chroma([given], ["slow piano"], without_drums=asked, settings=Settings(24), seeds=(3,))[0]
+        for given, asked in ((hit, True), (tune_alone, False), (hit, False))
+    )
+    assert (asked.record["without_drums"], same.record["without_drums"]) == (True, False)
+    assert_same(asked, same)
+    assert (asked.codes != other.codes).any()
 
 
 def test_a_record_is_json(tiny):

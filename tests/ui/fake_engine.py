@@ -144,6 +144,7 @@ class FakeJob:
             **vars(request.settings),
             "max_new_tokens": tokens,
             "generation_config": dict(request.generation_config),
+            **({"without_drums": request.without_drums} if request.mode == "melody" else {}),
             "stages": {"text_encoder": 0.02, "decoder": tokens * self.engine.delay, "codec": 0.4},
         }
         codes = draw.integers(0, 2048, (info.codebooks * info.channels, frames)).astype(np.int16)

@@ -35,7 +35,7 @@ def test_the_parameters_are_the_command_lines() -> None:
 
     assert names(Api.unconditional) == [*SHARED, *LAST]
     assert names(Api.text) == ["prompt", *SHARED, *LAST]
-    assert names(Api.audio) == ["prompt", "audio", "mode", *SHARED, *LAST]
+    assert names(Api.audio) == ["prompt", "audio", "mode", *SHARED, *LAST, "without_drums"]
 
 
 def test_only_the_three_endpoints_are_public(client: Client) -> None:
@@ -80,6 +80,14 @@ def test_audio_takes_one_clip_or_several(client: Client, clip: Path) -> None:
     assert {record["model"] for record in records} == {"nano-melody"}
 
 
+def test_drums_can_be_left_out_of_a_melody(client: Client, clip: Path) -> None:
+    for wanted in (True, False):
+        _, records = client.predict(
+            audio=handle_file(clip), mode="melody", without_drums=wanted, max_new_tokens=53, api_name="/audio"
+        )
+        assert records[0]["without_drums"] is wanted
+
+
 @pytest.mark.parametrize(
     ("endpoint", "call", "key"),
     [
@@ -102,7 +110,7 @@ def test_a_file_of_the_server_is_out_of_reach(fake_app: str, tmp_path: Path, met
     """Spoken without gradio_client, which would upload the file: the caller is on another machine."""
     secret = tmp_path / "secret.wav"
     soundfile.write(secret, np.full(32_000, 0.5), 32_000)
-    rest = ["continue", 53, *[None] * 6, 1, "nano", "auto"]
+    rest = ["continue", 53, *[None] * 6, 1, "nano", "auto", False]
     call = httpx.post(
         f"{fake_app}/gradio_api/call/audio", json={"data": ["", {"path": str(secret), "meta": meta}, *rest]}
     )

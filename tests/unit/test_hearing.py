@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from musicgen_ui.hearing import asked_key, asked_tempo, hear, is_tempo
+from musicgen_ui.hearing import asked_key, asked_tempo, chroma_cosine, hear, is_tempo
 from training import data
 from training.synthesizer import render
 
@@ -49,6 +49,26 @@ def test_silence_and_crumbs_are_no_trouble():
         heard = hear(samples.astype(np.float32), RATE)
         assert heard.tempo is None
         assert heard.tonic is None
+
+
+def sing(notes, harmonics=1, semitones=0):
+    """(samples,): half a second of each note, in semitones above A3."""
+    t = np.arange(RATE // 2) / RATE
+    pitches = 220 * 2 ** ((np.asarray(notes) + semitones) / 12)
+    tones = [sum(np.sin(2 * np.pi * k * pitch * t) / k**2 for k in range(1, harmonics + 1)) for pitch in pitches]
+    return (0.2 * np.concatenate(tones)).astype(np.float32)
+
+
+def test_how_well_a_tune_is_followed():
+    scale = [0, 2, 4, 5, 7, 9, 11, 12, 7, 4]
+    assert chroma_cosine(sing(scale), sing(scale), RATE) == pytest.approx(1)
+    assert chroma_cosine(sing(scale), sing(scale, 4, 12), RATE) > 0.7  # another instrument, an octave up
+    assert chroma_cosine(sing(scale), sing(scale, 4, 5), RATE) < 0.4
+    assert chroma_cosine(sing(scale), sing([*scale[3:], *scale[:3]]), RATE) < 0.4  # the same notes at other moments
+    assert chroma_cosine(sing(scale), sing(scale)[: 2 * RATE], RATE) > 0.9  # over the time that both last
+    assert chroma_cosine(sing(scale), np.zeros(RATE, np.float32), RATE) == 0
+    others = np.random.default_rng(0).integers(0, 12, (20, 10))
+    assert abs(np.mean([chroma_cosine(sing(scale), sing(notes), RATE) for notes in others])) < 0.15
 
 
 def test_an_octave_and_four_percent_are_the_same_tempo():

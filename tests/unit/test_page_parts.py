@@ -212,7 +212,7 @@ def test_a_strangers_words_from_the_tray_change_nothing(
     all_sessions = Sessions()
     shelf = all_sessions.of("tab").shelf
     shelf.keep((a_take(),), ASK)
-    runs = Runs(SimpleNamespace(), all_sessions, Limits(), Broadcasts(), 5)
+    runs = Runs(SimpleNamespace(), all_sessions, Limits(), Broadcasts(), SimpleNamespace(), 5)
     request = SimpleNamespace(session_hash="tab", headers={})
     before = tray_html(shelf, 1, "en")
     runs.act(1, SimpleNamespace(_data=told), request)

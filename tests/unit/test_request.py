@@ -70,6 +70,8 @@ def settings(**values):
         (Request("melody", ("x",)), "error.clip_missing"),
         (Request("continue", ("x", "y"), (CLIP,) * 3), "error.prompts_and_clips"),
         (Request("continue", (), (CLIP,) * 9), "error.clips"),
+        (Request("continue", (), (CLIP,), without_drums=True), "error.drums_mode"),
+        (Request("melody", (), (CLIP,), without_drums="yes"), "error.not_a_switch"),
     ],
 )
 def test_what_is_wrong_is_said(request_, key):

@@ -10,6 +10,7 @@ KEPT = {
     "prompts": "one\ntwo",
     "mode": "melody",
     "description": "flute",
+    "without_drums": True,
     "model": "nano-melody",
     "takes": 2,
     "seed": 7,
@@ -22,7 +23,7 @@ KEPT = {
     "top_k": 100,
     "top_p": 0.95,
 }
-SETTINGS = {name: KEPT[name] for name in list(KEPT)[9:]}
+SETTINGS = {name: KEPT[name] for name in list(KEPT)[10:]}
 
 
 def test_a_link_fills_the_page() -> None:
@@ -77,7 +78,7 @@ def test_a_wrong_link_says_what_is_wrong(query: dict, named: str) -> None:
 def test_the_browser_brings_everything_back() -> None:
     assert tuple(KEPT) == REMEMBERED
     filled = of_browser(KEPT)
-    assert filled == Filled(**{name: KEPT[name] for name in list(KEPT)[:9]}, settings=SETTINGS)
+    assert filled == Filled(**{name: KEPT[name] for name in list(KEPT)[:10]}, settings=SETTINGS)
 
 
 @pytest.mark.parametrize("change", [{"tab": "x"}, {"mode": 1}, {"prompts": "x" * 30_000}, {"seed": "x"}, {"top_k": []}])

@@ -58,6 +58,11 @@ def test_what_is_remembered_asks_for_the_same():
     assert (request.seed, request.takes, request.padded_seconds, request.padded_tokens) == (2**32 - 1, 1, 0.0, 7)
 
 
+def test_that_drums_were_left_out_is_remembered():
+    assert remembered({**RECORD, "mode": "melody", "without_drums": True}).without_drums is True
+    assert remembered(RECORD).without_drums is False
+
+
 def test_foreign_files_say_so(tmp_path):
     sound = shutil.copy(EXAMPLES / "piano-tune.ogg", tmp_path / "song.ogg")
     noise = tmp_path / "noise.wav"
