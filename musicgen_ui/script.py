@@ -103,12 +103,16 @@ def _generate(record: Mapping[str, Any], info: ModelInfo, null: bool) -> str:
     inputs = ["**null" if null else "**text"]
     inputs += {"continue": ["**sound"], "melody": ["input_features=melody"]}.get(record["mode"], [])
     settings = [f"{name}={record[name]!r}" for name in _SETTINGS if not (null and name == "guidance_scale")]
+    if record["do_sample"]:
+        sampling = [f"        {', '.join(f'{name}={record[name]!r}' for name in _OF_SAMPLING)},"]
+    else:
+        sampling = []
     lines = [
         f"with cures.drawing_from([np.random.default_rng({record['seed']})]):",
         "    audio = model.generate(",
         f"        {', '.join(inputs)},",
         f"        {', '.join(settings)},",
-        *([f"        {', '.join(f'{name}={record[name]!r}' for name in _OF_SAMPLING)},"] if record["do_sample"] else []),
+        *sampling,
         "    )",
     ]
     padded = _padded(record, info) if record["mode"] == "continue" else 0

@@ -23,6 +23,8 @@ class TextTokens(NamedTuple):
     """how many more the description has, beyond what the text encoder takes"""
 
 
+NOTHING_READ = TextTokens()
+
 
 @dataclass(frozen=True)
 class Take:
@@ -41,7 +43,7 @@ class Take:
     codes: np.ndarray
     record: dict
     complete: bool = True
-    text: TextTokens = TextTokens()
+    text: TextTokens = NOTHING_READ
 
     @property
     def seconds(self) -> float:

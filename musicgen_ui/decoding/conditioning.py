@@ -13,7 +13,7 @@ from transformers import T5Config
 
 from musicgen_ui.decoding.tokens import Conditions
 from musicgen_ui.decoding.weights import Tensors, load_part
-from musicgen_ui.take import TextToken, TextTokens
+from musicgen_ui.take import NOTHING_READ, TextToken, TextTokens
 
 MAX_TEXT_TOKENS = 512
 _REMEMBERED = 64  # texts
@@ -44,7 +44,7 @@ class Conditioner:
     def read(self, text: str) -> TextTokens:
         """`text` as the text encoder reads it. Of no text nothing is read: its states are zeros, masked out."""
         if not text:
-            return TextTokens()
+            return NOTHING_READ
         ids = self.tokenizer(text, truncation=True, max_length=MAX_TEXT_TOKENS)["input_ids"]
         special = set(self.tokenizer.all_special_ids)
         pieces = self.tokenizer.convert_ids_to_tokens(ids)

@@ -7,7 +7,8 @@ import gradio as gr
 
 from musicgen_ui import hearing
 from musicgen_ui.audio import FORMATS
-from musicgen_ui.ui.inside import draw_inside
+from musicgen_ui.ui import inside
+from musicgen_ui.ui.inside import Inside, build_inside
 from musicgen_ui.ui.listening import STARTS
 from musicgen_ui.ui.sessions import KeptTake
 from musicgen_ui.ui.strings import html, say, seconds, text
@@ -15,7 +16,7 @@ from musicgen_ui.ui.strings import html, say, seconds, text
 _EMPTY = """<div class="mg-empty"><svg viewBox="0 0 240 84" aria-hidden="true">
 <path d="M8 15h150M30 33h150M52 51h150M74 69h150"/></svg><p>{words}</p></div>"""
 _LOUD = ("mode", "prompt", "model", "engine", "seed")  # first in the table
-_QUIET = ("stages",)  # drawn elsewhere
+_QUIET = ("stages", "shapes", "script")  # drawn elsewhere
 _LABEL = 24  # characters of a prompt beside its seed
 
 
@@ -32,7 +33,7 @@ class Result:
     again: gr.Button
     extend: gr.Button
     record: gr.HTML
-    inside: gr.HTML
+    inside: Inside
 
     @property
     def outputs(self) -> list[gr.blocks.Block]:
@@ -45,12 +46,12 @@ class Result:
             self.picture,
             *self.downloads,
             self.record,
-            self.inside,
+            *self.inside.outputs,
         ]
 
     @property
     def actions(self) -> list[gr.Button]:
-        return [self.use, self.again, self.extend]
+        return [self.use, self.again, self.extend, self.inside.unguided, self.inside.greedy]
 
 
 def build_result() -> Result:
@@ -87,8 +88,8 @@ def build_result() -> Result:
         with gr.Accordion(text("page.result.record"), open=False, elem_classes="mg-fold"):
             record = gr.HTML()
         with gr.Accordion(text("page.inside"), open=False, elem_classes="mg-fold"):
-            inside = gr.HTML()
-    return Result(chooser, title, heard, player, picture, downloads, use, again, extend, record, inside)
+            opened = build_inside()
+    return Result(chooser, title, heard, player, picture, downloads, use, again, extend, record, opened)
 
 
 def shown(take: KeptTake, takes: Mapping[int, KeptTake], language: str) -> list[object]:
@@ -105,7 +106,7 @@ def shown(take: KeptTake, takes: Mapping[int, KeptTake], language: str) -> list[
         str(take.picture),
         *(gr.update(value=path) for path in files),
         record_html(take.record, language),
-        draw_inside(take.record, take.codes, take.channels, language),
+        *inside.shown(take, language),
     ]
 
 
@@ -127,6 +128,10 @@ def title_html(take: KeptTake, language: str) -> str:
     words = take.record.get("prompt") or say(language, f"page.result.untitled.{take.ask.mode}")
     made_by = (str(take.record[name]) for name in ("model", "engine") if name in take.record)
     facts = [seconds(language, take.seconds), *made_by]
+    if take.record.get("do_sample") is False:
+        facts.append(say(language, "page.result.greedy"))
+    if take.record.get("guidance_scale") == 1 and take.record.get("prompt"):
+        facts.append(say(language, "page.result.unguided"))
     if not take.complete:
         facts.append(say(language, "page.result.partial"))
     return f'<div class="mg-title"><h2>{html(words)}</h2><p>{html(" · ".join(facts))}</p></div>'

@@ -15,7 +15,7 @@ from gradio.utils import get_upload_folder
 
 from musicgen_ui.audio import write_audio, write_whole
 from musicgen_ui.hearing import Heard, hear
-from musicgen_ui.take import Take
+from musicgen_ui.take import NOTHING_READ, Take, TextTokens
 from musicgen_ui.ui.asks import Ask
 from musicgen_ui.ui.pictures import draw_sound
 from musicgen_ui.ui.surface import Job
@@ -37,6 +37,7 @@ class KeptTake:
     seconds: float
     channels: int
     complete: bool
+    text: TextTokens = NOTHING_READ
 
     @property
     def wav(self) -> Path:
@@ -96,7 +97,15 @@ class Session:
                 padded_tokens=take.record.get("padded_tokens") or 0,
             )
             entry = KeptTake(
-                number, self.folder, alone, take.record, take.codes, take.seconds, len(take.samples), take.complete
+                number,
+                self.folder,
+                alone,
+                take.record,
+                take.codes,
+                take.seconds,
+                len(take.samples),
+                take.complete,
+                take.text,
             )
             write_audio(entry.wav, take.samples, take.sampling_rate, take.record)
             self.takes[number] = entry

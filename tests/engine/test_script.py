@@ -17,7 +17,7 @@ from tests.reference.cases import LONG, MELODIES, PROMPTS, SAMPLING_RATE, SHORT,
 ROOT = Path(__file__).parents[2]
 LINES = 40
 FEW = Settings(max_new_tokens=12)
-WICKED = 'a "quoted" \\ song, \u202e{in} \'minor\' 慢'
+WICKED = "a \"quoted\" \\ song, \u202e{in} 'minor' 慢"
 RUN = """\
 import sys, runpy, numpy
 for script in sys.argv[1:]:
