@@ -145,6 +145,7 @@ class FakeJob:
             **vars(request.settings.superseding(info.generation_config)),
             "max_new_tokens": tokens,
             "generation_config": dict(request.generation_config),
+            "versions": {"mindnlp": "0.5.1"},
             "stages": {"text_encoder": 0.02, "decoder": tokens * self.engine.delay, "codec": 0.4},
         }
         if not record["prompt"] and not info.melody:

@@ -23,8 +23,12 @@ def make_a_take(page: Page, prompt: str, locale: str = "en-US") -> None:
     page.wait_for_timeout(500)  # Gradio drops a click that comes in the same moment as the end of a run
 
 
+def open_fold(page: Page, key: str, locale: str = "en-US") -> None:
+    page.get_by_role("button", name=words(key, locale)).click()
+
+
 def look_inside(page: Page, locale: str = "en-US") -> None:
-    button(page, "page.inside", locale).click()
+    open_fold(page, "page.inside", locale)
 
 
 def record_of_the_take(page: Page) -> dict:
@@ -82,7 +86,7 @@ def test_the_code_is_shown_copied_and_in_the_file(fake_app: str, open_page: Open
     number_box(page, "page.seed", locale).fill("4242")
     make_a_take(page, 'a "quoted" tune', locale)
     look_inside(page, locale)
-    button(page, "page.code", locale).click()
+    open_fold(page, "page.code", locale)
     expect(page.get_by_text("np.random.default_rng(4242)")).to_be_visible(timeout=SOON)
     expect(page.get_by_text(words("page.code.run", locale).split("`")[0])).to_be_visible()
     page.locator(".mg-code").get_by_role("button").first.click()
@@ -137,7 +141,7 @@ def test_on_a_phone_only_the_pictures_scroll_sideways(fake_app: str, open_page: 
     page = open_page(fake_app, width=390)
     make_a_take(page, "a tune for a small screen")
     look_inside(page)
-    button(page, "page.code").click()
+    open_fold(page, "page.code")
     expect(page.get_by_text("cures.apply()")).to_be_visible(timeout=SOON)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     picture = page.get_by_role("img", name=words("page.inside.delayed"))
