@@ -89,7 +89,7 @@ def test_the_code_is_shown_copied_and_in_the_file(fake_app: str, open_page: Open
     open_fold(page, "page.code", locale)
     expect(page.get_by_text("np.random.default_rng(4242)")).to_be_visible(timeout=SOON)
     expect(page.get_by_text(words("page.code.run", locale).split("`")[0])).to_be_visible()
-    page.locator(".mg-code").get_by_role("button").first.click()
+    page.get_by_role("button", name="Copy", exact=True).click()
     page.wait_for_timeout(300)
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied == record_of_the_take(page)["script"]
