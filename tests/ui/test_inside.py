@@ -83,6 +83,7 @@ def test_stereo_shows_left_and_right(fake_app: str, open_page: OpenPage) -> None
 def test_the_code_is_shown_copied_and_in_the_file(fake_app: str, open_page: OpenPage, locale: str) -> None:
     page = open_page(fake_app, locale=locale)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_fold(page, "page.more", locale)
     number_box(page, "page.seed", locale).fill("4242")
     make_a_take(page, 'a "quoted" tune', locale)
     look_inside(page, locale)
