@@ -44,6 +44,7 @@ from musicgen_ui.decoding.weights import Tensors, decoder_weights
 from musicgen_ui.errors import InputError
 from musicgen_ui.model_info import ModelInfo, read_model_info
 from musicgen_ui.request import Clip, Settings
+from musicgen_ui.script import script_of
 from musicgen_ui.take import Take
 
 Progress = Callable[[str, int, int], None]
@@ -318,25 +319,36 @@ class MusicGen:
             "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
             "versions": {name: version(name) for name in ("mindspore", "mindnlp", "transformers")},
         }
-        return [
-            Take(
-                samples=sound,
-                sampling_rate=self.sampling_rate,
-                codes=code.astype(np.int16),
-                complete=complete,
-                record={
-                    **record,
-                    "prompt": row.prompt,
-                    "clip": clips[row.clip].name if clips else None,
-                    "clip_seconds": round(clips[row.clip].seconds, 3) if clips else None,
-                    "seed": row.seed,
-                    "seconds": round(sound.shape[-1] / self.sampling_rate, 3),
-                    **common,
-                },
+        takes = []
+        for number, (row, code) in enumerate(zip(rows, codes, strict=True)):
+            sound = sounds.samples(number)
+            text_tokens = padded_tokens or self._conditioner.tokens([row.prompt])
+            shapes = {"text_encoder": [text_tokens, self._conditioner.state_width]}
+            if prompt_codes is not None:
+                shapes["clip_encoder"] = list(prompt_codes.shape[1:])
+            if chroma is not None:
+                shapes["chroma"] = list(chroma.shape[1:])
+            told = {
+                **record,
+                "prompt": row.prompt,
+                "clip": clips[row.clip].name if clips else None,
+                "clip_seconds": round(clips[row.clip].seconds, 3) if clips else None,
+                "seed": row.seed,
+                "seconds": round(sound.shape[-1] / self.sampling_rate, 3),
+                **common,
+                "shapes": {**shapes, "decoder": list(code.shape), "codec": list(sound.shape)},
+            }
+            takes.append(
+                Take(
+                    samples=sound,
+                    sampling_rate=self.sampling_rate,
+                    codes=code.astype(np.int16),
+                    complete=complete,
+                    record={**told, "script": script_of(told, self.info)},
+                    text=self._conditioner.read(row.prompt),
+                )
             )
-            for number, (row, code) in enumerate(zip(rows, codes, strict=True))
-            for sound in (sounds.samples(number),)
-        ]
+        return takes
 
     def engine_for(self, engine: str) -> str:
         """The engine that `auto` stands for on this machine; any other is itself.

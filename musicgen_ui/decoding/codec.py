@@ -19,7 +19,7 @@ from mindnlp.transformers import EncodecModel
 from mindtorch.executor import execute
 from mindtorch.nn import functional
 from transformers import EncodecConfig
-from transformers.models.encodec.modeling_encodec import EncodecConv1d
+from transformers.models.encodec.modeling_encodec import EncodecConv1d, EncodecDecoderOutput
 
 from musicgen_ui.decoding.weights import Tensors, load_part
 
@@ -47,6 +47,21 @@ def encode(codec: EncodecModel, samples: np.ndarray, mask: np.ndarray) -> np.nda
         for side in np.split(samples, samples.shape[1], axis=1):
             sides.append(codec.encode(torch.tensor(side), torch.tensor(mask)).audio_codes.numpy()[0])
     return np.stack(sides, axis=2).reshape(len(samples), -1, sides[0].shape[-1]).astype(np.int64)
+
+
+def decode_in_streams(model) -> None:
+    """Makes `generate` of `model`, a whole MusicGen of MindNLP's, decode with this module's streams.
+
+    Its sound is this app's to the last bit then; by itself the model rounds otherwise, in the fifth figure.
+    """
+    streaming = StreamingCodec(model.audio_encoder)
+
+    def decode(audio_codes, audio_scales=None) -> EncodecDecoderOutput:
+        """audio_codes (1, rows, codebooks, frames)"""
+        sounds = [streaming.stream().push(codes.numpy(), last=True) for codes in audio_codes[0]]
+        return EncodecDecoderOutput(torch.tensor(np.stack(sounds)[:, None]))
+
+    model.audio_encoder.decode = decode
 
 
 class StreamingCodec:

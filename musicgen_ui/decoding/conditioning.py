@@ -13,6 +13,7 @@ from transformers import T5Config
 
 from musicgen_ui.decoding.tokens import Conditions
 from musicgen_ui.decoding.weights import Tensors, load_part
+from musicgen_ui.take import NOTHING_READ, TextToken, TextTokens
 
 MAX_TEXT_TOKENS = 512
 _REMEMBERED = 64  # texts
@@ -27,6 +28,7 @@ class Conditioner:
         self.text_encoder = load_part(
             T5EncoderModel, T5Config.from_dict(config["text_encoder"]), tensors, "text_encoder."
         )
+        self.state_width = config["text_encoder"]["d_model"]
         self._width = config["decoder"]["hidden_size"]
         self._melody = "num_chroma" in config
         self._num_chroma, self._chroma_length = config.get("num_chroma", 12), config.get("chroma_length", 235)
@@ -38,6 +40,18 @@ class Conditioner:
         """How many tokens the longest text has."""
         encoded = self.tokenizer(list(texts), truncation=True, max_length=MAX_TEXT_TOKENS)
         return max(len(ids) for ids in encoded["input_ids"])
+
+    def read(self, text: str) -> TextTokens:
+        """`text` as the text encoder reads it. Of no text nothing is read: its states are zeros, masked out."""
+        if not text:
+            return NOTHING_READ
+        ids = self.tokenizer(text, truncation=True, max_length=MAX_TEXT_TOKENS)["input_ids"]
+        special = set(self.tokenizer.all_special_ids)
+        pieces = self.tokenizer.convert_ids_to_tokens(ids)
+        return TextTokens(
+            tuple(TextToken(piece, number, number in special) for piece, number in zip(pieces, ids, strict=True)),
+            cut=len(self.tokenizer(text)["input_ids"]) - len(ids),
+        )
 
     def __call__(self, texts: Sequence[str], width: int, chroma: np.ndarray | None, guided: bool) -> Conditions:
         """One row per text, padded to `width` tokens (0: as the longest needs), and as many null rows if `guided`.

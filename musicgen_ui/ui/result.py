@@ -7,17 +7,18 @@ import gradio as gr
 
 from musicgen_ui import hearing
 from musicgen_ui.audio import FORMATS
-from musicgen_ui.ui.inside import draw_inside
+from musicgen_ui.ui import inside
+from musicgen_ui.ui.inside import Inside, build_inside
 from musicgen_ui.ui.listening import STARTS
 from musicgen_ui.ui.shelves import KeptTake, Shelf
 from musicgen_ui.ui.strings import html, say, seconds, text
-from musicgen_ui.ui.tray import build_tray, title_of, tray_html
+from musicgen_ui.ui.tray import build_tray, oddities, title_of, tray_html
 
 NO_LOOP = gr.update(value=None, interactive=False)
 _EMPTY = """<div class="mg-empty"><svg viewBox="0 0 240 84" aria-hidden="true">
 <path d="M8 15h150M30 33h150M52 51h150M74 69h150"/></svg><p>{words}</p></div>"""
 _LOUD = ("mode", "prompt", "model", "engine", "seed")  # first in the table
-_QUIET = ("stages",)  # drawn elsewhere
+_QUIET = ("stages", "shapes", "script")  # drawn elsewhere
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Result:
     again: gr.Button
     extend: gr.Button
     record: gr.HTML
-    inside: gr.HTML
+    inside: Inside
 
     @property
     def outputs(self) -> list[gr.blocks.Block]:
@@ -54,12 +55,12 @@ class Result:
             self.loop_note,
             self.tray,
             self.record,
-            self.inside,
+            *self.inside.outputs,
         ]
 
     @property
     def actions(self) -> list[gr.Button]:
-        return [self.use, self.again, self.extend]
+        return [self.use, self.again, self.extend, self.inside.unguided, self.inside.greedy]
 
 
 def build_result() -> Result:
@@ -104,7 +105,7 @@ def build_result() -> Result:
         with gr.Accordion(text("page.result.record"), open=False, elem_classes="mg-fold"):
             record = gr.HTML()
         with gr.Accordion(text("page.inside"), open=False, elem_classes="mg-fold"):
-            inside = gr.HTML()
+            opened = build_inside()
     return Result(
         chooser,
         title,
@@ -119,7 +120,7 @@ def build_result() -> Result:
         again,
         extend,
         record,
-        inside,
+        opened,
     )
 
 
@@ -137,7 +138,7 @@ def shown(take: KeptTake, shelf: Shelf, language: str) -> list[object]:
         "",
         tray_html(shelf, take.number, language),
         record_html(take.record, language),
-        draw_inside(take.record, take.codes, take.channels, language),
+        *inside.shown(take, language),
     ]
 
 
@@ -145,12 +146,12 @@ def renewed(take: KeptTake, shelf: Shelf, language: str) -> list[object]:
     """Updates for `Result.outputs` after a change of names: title and tray; the rest plays on."""
     sound = [gr.skip()] * (5 + len(FORMATS))  # from what was heard to the loop's line
     tray = tray_html(shelf, take.number, language)
-    return [gr.skip(), title_html(take, language), *sound, tray, gr.skip(), gr.skip()]
+    return [gr.skip(), title_html(take, language), *sound, tray, *unchanged(4)]
 
 
 def nothing() -> list[object]:
     """Updates for `Result.outputs` that show no take."""
-    return [None, "", "", None, None, *(gr.skip() for _ in FORMATS), NO_LOOP, "", "", "", ""]
+    return [None, "", "", None, None, *(gr.skip() for _ in FORMATS), NO_LOOP, "", "", "", "", "", ""]
 
 
 def unchanged(count: int) -> list[object]:
@@ -160,8 +161,7 @@ def unchanged(count: int) -> list[object]:
 def title_html(take: KeptTake, language: str) -> str:
     made_by = (str(take.record[name]) for name in ("model", "engine") if name in take.record)
     facts = [seconds(language, take.seconds), *made_by]
-    if not take.complete:
-        facts.append(say(language, "page.result.partial"))
+    facts += oddities(take, language)
     return f'<div class="mg-title"><h2>{html(title_of(take, language))}</h2><p>{html(" · ".join(facts))}</p></div>'
 
 

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import gradio as gr
 
@@ -103,6 +104,29 @@ class Runs:
         else:
             yield self._frame(running=False)
 
+    def unguided(self, number: int | None, request: gr.Request) -> Iterator[list[object]]:
+        """The chosen take once more without guidance, to be heard beside it."""
+        yield from self._beside(number, {"guidance_scale": 1.0}, "page.inside.unguided.already", request)
+
+    def greedy(self, number: int | None, request: gr.Request) -> Iterator[list[object]]:
+        """The chosen take once more with the likeliest token at every step, to be heard beside it."""
+        yield from self._beside(number, {"do_sample": False}, "page.inside.greedy.already", request)
+
+    def _beside(
+        self, number: int | None, change: dict[str, Any], already: str, request: gr.Request
+    ) -> Iterator[list[object]]:
+        """What made the chosen take, its seed too, with a `change` of settings; `already` says that it was so."""
+        owner, language = request.session_hash or "", language_of(request)
+        session = self.sessions.find(owner)
+        take = session.shelf.chosen(number) if session else None
+        if take and any(take.record.get(name) != value for name, value in change.items()):
+            ask = replace(take.ask, settings=replace(take.ask.settings, **change))
+            yield from self._run(ask, owner, language, show_seed=False, toasts=True)
+            return
+        if take:
+            gr.Info(html(say(language, already)), title="")
+        yield self._frame()
+
     def stop(self, request: gr.Request) -> object:
         """Ends this tab's jobs and no one else's; what they made comes as their last event."""
         session = self.sessions.find(request.session_hash or "")
@@ -180,7 +204,7 @@ class Runs:
         broadcast: str | None = None,
         shown: list[object] | None = None,
     ) -> list[object]:
-        """Updates for status, broadcast, Generate, Stop, seed, the three take buttons and the result."""
+        """Updates for status, broadcast, Generate, Stop, seed, the five take buttons and the result."""
         ready = gr.skip() if running is None else gr.update(interactive=not running)
         stop = gr.skip() if running is None else gr.update(interactive=running)
         return [
@@ -189,9 +213,7 @@ class Runs:
             ready,
             stop,
             gr.skip() if seed is None else seed,
-            ready,
-            ready,
-            ready,
+            *[ready] * 5,
             *(shown or result.unchanged(self.result_outputs)),
         ]
 

@@ -15,7 +15,7 @@ import soundfile
 from musicgen_ui.audio import write_audio, write_whole
 from musicgen_ui.hearing import Heard, hear
 from musicgen_ui.loops import Loop, find_loop
-from musicgen_ui.take import Take
+from musicgen_ui.take import NOTHING_READ, Take, TextTokens
 from musicgen_ui.ui.asks import Ask
 from musicgen_ui.ui.pictures import draw_sound, outline
 
@@ -37,6 +37,7 @@ class KeptTake:
     seconds: float
     channels: int
     complete: bool
+    text: TextTokens = NOTHING_READ
     outline: tuple[int, ...] = ()
     """its loudness over time in 0 … 100, for a small picture"""
     name: str = ""
@@ -122,6 +123,7 @@ class Shelf:
                 take.seconds,
                 len(take.samples),
                 take.complete,
+                take.text,
                 outline(take.samples),
             )
             write_audio(entry.wav, take.samples, take.sampling_rate, take.record)

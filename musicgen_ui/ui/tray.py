@@ -43,6 +43,17 @@ def title_of(take: KeptTake, language: str) -> str:
     return take.name or str(take.record.get("prompt") or say(language, f"page.result.untitled.{take.ask.mode}"))
 
 
+def oddities(take: KeptTake, language: str) -> list[str]:
+    """What sets it apart from takes as they usually are, in a word each."""
+    record = take.record
+    odd = {
+        "greedy": record.get("do_sample") is False,
+        "unguided": record.get("guidance_scale") == 1 and bool(record.get("prompt")),
+        "partial": not take.complete,
+    }
+    return [say(language, f"page.result.{name}") for name, so in odd.items() if so]
+
+
 def _order(takes: Mapping[int, KeptTake]) -> list[KeptTake]:
     return [takes[number] for number in sorted(takes, reverse=True)]
 
@@ -52,8 +63,7 @@ def _row(take: KeptTake, takes: Mapping[int, KeptTake], chosen: bool, words: Map
     facts = [say(language, "page.tray.seed", seed=take.record.get("seed", "–")), seconds(language, take.seconds)]
     if len({other.record.get("model") for other in takes.values()}) > 1:
         facts.append(str(take.record.get("model", "")))
-    if not take.complete:
-        facts.append(say(language, "page.result.partial"))
+    facts += oddities(take, language)
     bars = "".join(
         f'<rect x="{4 * i}" y="{20 - height / 5:g}" width="2.4" height="{max(1.5, height / 2.5):g}" rx="1"/>'
         for i, height in enumerate(take.outline)

@@ -161,6 +161,8 @@ def _wire_runs(page: gr.Blocks, runs: Runs, advice: Advice, s: Sections) -> None
         s.generate.click(runs.generate, s.asked, s.ran, **_RUN),
         result.again.click(runs.again, [result.chooser, s.controls.locked], s.ran, **_RUN),
         extended.success(runs.generate, s.asked, s.ran, **_RUN),
+        result.inside.unguided.click(runs.unguided, result.chooser, s.ran, **_RUN),
+        result.inside.greedy.click(runs.greedy, result.chooser, s.ran, **_RUN),
     ):
         run.then(advice.config_table, table, s.config, **_SMALL)
         run.then(advice.estimate, s.weighed, s.estimate, **_SMALL)

@@ -14,7 +14,8 @@ from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Lo
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request, checked, checked_for_model
-from musicgen_ui.take import Take
+from musicgen_ui.script import script_of
+from musicgen_ui.take import Take, TextToken, TextTokens
 
 SAMPLING_RATE = 32_000  # Hz
 FRAME_RATE = 50.0  # Hz
@@ -141,14 +142,33 @@ class FakeJob:
             "model": request.model,
             "engine": "fake",
             "seed": seed,
-            **vars(request.settings),
+            **vars(request.settings.superseding(info.generation_config)),
             "max_new_tokens": tokens,
             "generation_config": dict(request.generation_config),
             **({"without_drums": request.without_drums} if request.mode == "melody" else {}),
+            "versions": {"mindnlp": "0.5.1"},
             "stages": {"text_encoder": 0.02, "decoder": tokens * self.engine.delay, "codec": 0.4},
         }
+        if not record["prompt"] and not info.melody:
+            record["guidance_scale"] = 1.0
         codes = draw.integers(0, 2048, (info.codebooks * info.channels, frames)).astype(np.int16)
-        return Take(samples, info.sampling_rate, codes, record, complete)
+        read = _read(str(record["prompt"]))
+        width = max([len(read.read), *(len(_read(other).read) for other in prompts)])
+        record["shapes"] = {"text_encoder": [width or 1, 768], "decoder": [*codes.shape], "codec": [*samples.shape]}
+        if request.mode == "continue":
+            record["clip"] = request.clips[condition % len(request.clips)].name
+            record["shapes"]["clip_encoder"] = [len(codes), 10]  # type: ignore[index]
+        if request.mode == "melody":
+            record["clip"] = request.clips[condition % len(request.clips)].name
+            record["stages"]["chroma"] = 0.1  # type: ignore[index]
+        record["script"] = script_of(record, info)
+        return Take(samples, info.sampling_rate, codes, record, complete, read)
+
+
+def _read(prompt: str) -> TextTokens:
+    """A word is a token, of which 24 are taken."""
+    words = [TextToken("▁" + word, 100 + len(word), False) for word in prompt.split()]
+    return TextTokens((*words[:23], TextToken("</s>", 1, True)) if words else (), max(0, len(words) - 23))
 
 
 def sweep(start: int, stop: int, channels: int = 1) -> np.ndarray:

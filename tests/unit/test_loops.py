@@ -11,7 +11,7 @@ from musicgen_ui.loops import find_loop
 from musicgen_ui.tags import read_record
 from musicgen_ui.take import Take
 from musicgen_ui.ui.asks import Ask
-from musicgen_ui.ui.sessions import KEPT_TAKES, Session
+from musicgen_ui.ui.shelves import KEPT_TAKES, Shelf
 from training import data
 from training.synthesizer import render
 
@@ -141,11 +141,11 @@ def test_the_command_line_writes_loops_beside_the_takes(tmp_path, capsys):
 
 
 def test_a_kept_takes_loop_is_made_once_and_goes_with_it(tmp_path):
-    session = Session("tab", tmp_path)
+    shelf = Shelf("", tmp_path)
 
     def keep(samples):
         take = Take(samples, RATE, np.zeros((4, 1), np.int16), {"prompt": "x", "mode": "text"})
-        return session.keep((take,), Ask("text", prompts=("x",)))[0]
+        return shelf.keep((take,), Ask("text", prompts=("x",)))[0]
 
     first = keep(band(120, 4, 8.6))
     path, loop = first.loop

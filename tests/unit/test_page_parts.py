@@ -1,5 +1,7 @@
 """The page's parts that need no browser."""
 
+import base64
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 import zipfile
@@ -9,14 +11,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from musicgen_ui.errors import InputError
 from musicgen_ui.events import Event, Loading, Ready, Starting
 from musicgen_ui.hearing import Heard
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
-from musicgen_ui.take import Take
-from musicgen_ui.ui import generation_config, result, sessions, shelves, status
+from musicgen_ui.take import Take, TextToken, TextTokens
+from musicgen_ui.ui import generation_config, inside, result, sessions, shelves, status
 from musicgen_ui.ui.asks import Ask, clip_lines, prompt_lines
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.inside import draw_inside
@@ -58,17 +61,96 @@ def test_a_tone_stands_at_its_height() -> None:
     assert 50 * 320**height == pytest.approx(1000, rel=0.05)
 
 
-def test_the_delay_pattern_is_a_staircase_of_numbers() -> None:
-    drawing = draw_inside({"stages": {"decoder": 2.0}}, a_take().codes, 1, "en")
-    delayed, undone = (ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", drawing))
-    assert sum(rect.get("class") == "mg-pad" for rect in delayed.iter("rect")) == 0 + 1 + 2 + 3
-    assert sum(rect.get("class") == "mg-pad" for rect in undone.iter("rect")) == 0
+def drawn(drawing: str) -> list[ElementTree.Element]:
+    """The large pictures of the tokens: as generated, and with the delay undone."""
+    return [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", drawing)]
 
 
-def test_left_and_right_share_a_delay() -> None:
-    drawing = draw_inside({}, np.ones((8, 50), np.int16), 2, "en")
-    delayed = ElementTree.fromstring(re.findall(r"<svg.*?</svg>", drawing)[0])
-    assert sum(rect.get("class") == "mg-pad" for rect in delayed.iter("rect")) == 2 * (0 + 1 + 2 + 3)
+def places(svg: ElementTree.Element, kind: str) -> list[tuple[float, float]]:
+    """(y, x) of the cells of a kind, row by row."""
+    return sorted(
+        (float(rect.get("y", "")), float(rect.get("x", ""))) for rect in svg.iter("rect") if rect.get("class") == kind
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_delay_pattern_is_a_staircase_of_numbers(channels: int) -> None:
+    codes = np.arange(4 * channels * 50, dtype=np.int16).reshape(4 * channels, 50)
+    delayed, undone = drawn(draw_inside({"stages": {"decoder": 2.0}}, codes, channels, "en"))
+    assert len(places(delayed, "mg-pad")) == channels * (1 + 2 + 3 + 4)  # left and right share a delay
+    assert places(undone, "mg-pad") == []
+    columns = [x for _, x in places(delayed, "mg-framed")]  # one frame's tokens, codebook by codebook
+    assert columns == sorted(columns)
+    assert len(set(columns)) == 4
+    assert len({x for _, x in places(undone, "mg-framed")}) == 1
+    numbers = [text.text for text in delayed.iter("text") if text.get("class")]
+    assert numbers == [str(code) for row in range(4 * channels) for code in codes[row, : 15 - row // channels]]
+
+
+def test_a_take_shorter_than_the_drawing_ends_as_it_began() -> None:
+    delayed, undone = drawn(draw_inside({}, np.ones((4, 2), np.int16), 1, "en"))
+    assert len(places(delayed, "mg-pad")) == (1 + 2 + 3 + 4) + (3 + 2 + 1 + 0)
+    assert len(list(undone.iter("rect"))) == 8
+
+
+def test_all_of_a_take_is_a_picture_of_its_steps() -> None:
+    codes = np.tile(np.arange(500, dtype=np.int16), (4, 1))
+    drawing = draw_inside({"shapes": {"clip_encoder": [4, 100]}}, codes, 1, "en")
+    found = re.search(r"data:image/png;base64,([^\"]+)", drawing)
+    assert found
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(found[1]))))
+    assert pixels.shape == (4, 504, 4)
+    for row in range(4):
+        made = np.flatnonzero(pixels[row, :, 3])
+        assert list(made) == list(range(1 + row, 501 + row))
+        light = pixels[row, made, :3].astype(int).sum(axis=1)
+        assert light[-1] > light[100]
+        grey = np.ptp(pixels[row, made, :3].astype(int), axis=1) < 30
+        assert grey[:100].all()  # the clip's
+        assert not grey[100:].any()
+
+
+def test_what_t5_read_is_shown_and_escaped() -> None:
+    read = TextTokens((TextToken("▁<b>", 7, False), TextToken("</s>", 1, True)), cut=30)
+    drawing = draw_inside({"shapes": {"text_encoder": [5, 768]}}, a_take().codes, 1, "en", read)
+    assert "<b>▁&lt;b&gt;</b><i>7</i>" in drawing
+    assert "<li class=mg-special><b>&lt;/s&gt;</b><i>1</i></li>" in drawing
+    assert "30 more, which were cut off" in drawing
+    assert "3 × &lt;pad&gt;" in drawing
+    assert "5 × 768" in drawing
+
+
+@pytest.mark.parametrize(("guidance", "rows"), [(3.0, "2 rows"), (1.0, "1 row ")])
+def test_guidance_doubles_the_rows(guidance: float, rows: str) -> None:
+    assert rows in draw_inside({"guidance_scale": guidance}, a_take().codes, 1, "en")
+
+
+@pytest.mark.parametrize(
+    ("record", "complete", "told"),
+    [
+        ({"engine": "graph"}, True, "same float32 weights"),
+        ({"engine": "int8"}, True, "8 bits"),
+        ({"engine": "int4"}, True, "4 bits"),
+        ({"engine": "mindnlp"}, False, "was stopped"),
+        ({"clip": "<i>.wav", "engine": "mindnlp"}, True, "“&lt;i&gt;.wav”"),
+        ({"do_sample": True, "seed": 77}, True, "seed 77"),
+        ({"stages": {"chroma": 0.1}}, True, "<code>chroma_features</code>"),
+    ],
+)
+def test_what_the_code_needs_is_said_where_it_applies(record: dict, complete: bool, told: str) -> None:
+    assert told in inside.code_notes({"script": "x", **record}, complete, "en")
+    assert told not in inside.code_notes({"script": "x"}, True, "en")
+
+
+def test_the_title_tells_takes_that_are_compared_apart() -> None:
+    facts = {"prompt": "bells", "do_sample": True, "guidance_scale": 3.0}
+    take = SimpleNamespace(record=facts, seconds=1.0, complete=True, ask=Ask("text"))
+    usual = result.title_html(take, "en")  # type: ignore[arg-type]
+    take.record = {**facts, "do_sample": False, "guidance_scale": 1.0}
+    other = result.title_html(take, "en")  # type: ignore[arg-type]
+    for word in ("greedy", "no guidance"):
+        assert word in other
+        assert word not in usual
 
 
 def test_the_record_is_escaped() -> None:

@@ -1,0 +1,127 @@
+"""The code that a take shows: run by itself, it makes that very take, to the last bit."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from musicgen_ui.audio import read_clip, to_int16
+from musicgen_ui.limits import Limits
+from musicgen_ui.request import Request, Settings
+from tests.reference.cases import LONG, MELODIES, PROMPTS, SAMPLING_RATE, SHORT, tune
+
+ROOT = Path(__file__).parents[2]
+LINES = 40
+FEW = Settings(max_new_tokens=12)
+WICKED = "a \"quoted\" \\ song, \u202e{in} 'minor' 慢"
+RUN = """\
+import sys, runpy, numpy
+for script in sys.argv[1:]:
+    numpy.save(script + ".npy", runpy.run_path(script, run_name="__main__")["take"])
+"""
+
+CLIPS = {  # file: (tune, channels, Hz)
+    "short.wav": (SHORT, 1, SAMPLING_RATE),
+    "long.wav": (LONG, 1, 22_050),
+    "short stereo.wav": (SHORT, 2, SAMPLING_RATE),
+    "long stereo.wav": (LONG, 2, SAMPLING_RATE),
+    "tune.wav": (MELODIES[0], 1, SAMPLING_RATE),
+    "it's a tune.wav": (MELODIES[1], 1, SAMPLING_RATE),
+}
+CASES = {  # mode: (checkpoint, prompts, clips, settings)
+    "unconditional": [
+        ("mono", (), (), FEW),
+        ("stereo", (), (), FEW),
+        ("melody", (), (), Settings(12, top_k=0)),
+    ],
+    "text": [
+        ("mono", PROMPTS[:1], (), FEW),
+        ("mono", PROMPTS, (), Settings(12, 2.0, True, 0.7, 20, 0.9)),
+        ("mono", (WICKED,), (), Settings(12, 1.0)),
+        ("mono", ("slow piano " * 170,), (), Settings(12, do_sample=False)),  # more than T5 takes
+        ("stereo", PROMPTS, (), FEW),
+        ("melody", PROMPTS, (), FEW),
+    ],
+    "continue": [
+        ("mono", PROMPTS[:1], ("long.wav",), FEW),
+        ("mono", (), ("short.wav", "long.wav"), FEW),
+        ("mono", ("", PROMPTS[1]), ("short.wav", "long.wav"), Settings(12, 4.0, top_p=0.8)),
+        ("stereo", PROMPTS, ("short stereo.wav", "long stereo.wav"), FEW),
+        ("stereo", PROMPTS[:1], ("short.wav",), Settings(12, do_sample=False)),
+    ],
+    "melody": [
+        ("melody", (), ("tune.wav",), FEW),
+        ("melody", ("", PROMPTS[1]), ("tune.wav", "it's a tune.wav"), FEW),
+        ("melody", PROMPTS[:1], ("it's a tune.wav",), Settings(12, 1.0, temperature=1.3)),
+        ("stereo-melody", PROMPTS[:1], ("short stereo.wav",), FEW),
+    ],
+}
+
+
+@pytest.mark.parametrize("mode", CASES)
+def test_a_takes_script_makes_it_again_to_the_last_bit(mode, pipeline, tiny_folder, tmp_path):
+    for name, (notes, channels, rate) in CLIPS.items():
+        samples = tune(*notes, channels)[:, : round(notes[1] * rate)]
+        soundfile.write(tmp_path / name, samples.T, rate, subtype="FLOAT")
+    takes = []
+    for seed, (kind, prompts, clips, settings) in enumerate(CASES[mode]):
+        folder = tiny_folder(kind)
+        pipeline.load(str(folder), folder, "mindnlp")
+        heard = tuple(read_clip(tmp_path / name, Limits()) for name in clips)
+        request = Request(mode, prompts, heard, str(folder), "mindnlp", settings, seed, takes=2 - bool(seed % 2))
+        takes += pipeline.run(request)
+
+    scripts = [tmp_path / f"take{number}.py" for number in range(len(takes))]
+    for script, take in zip(scripts, takes, strict=True):
+        script.write_text(take.record["script"], encoding="utf-8")
+        assert take.record["script"].count("\n") <= LINES
+    subprocess.run(
+        [sys.executable, "-c", RUN, *(script.name for script in scripts)],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=600,
+    )  # fmt: skip
+    for script, take in zip(scripts, takes, strict=True):
+        np.testing.assert_array_equal(np.load(f"{script}.npy"), take.samples, err_msg=take.record["script"])
+    saved, rate = soundfile.read(tmp_path / "musicgen_out.wav", dtype="int16", always_2d=True)
+    np.testing.assert_array_equal(saved.T, to_int16(takes[-1].samples))
+    assert rate == takes[-1].sampling_rate
+
+
+def test_a_record_says_the_stages_shapes(pipeline, tiny_folder, tmp_path):
+    for name in ("short.wav", "long.wav", "tune.wav"):
+        soundfile.write(tmp_path / name, tune(*CLIPS[name][0]).T, SAMPLING_RATE)
+    shapes = {}
+    for mode, kind, clips in (
+        ("text", "stereo", ()),
+        ("continue", "mono", ("short.wav", "long.wav")),
+        ("melody", "melody", ("tune.wav",)),
+    ):
+        folder = tiny_folder(kind)
+        pipeline.load(kind, folder)
+        heard = tuple(read_clip(tmp_path / name, Limits()) for name in clips)
+        take = pipeline.run(Request(mode, PROMPTS[:1], heard, kind, settings=FEW, seed=1))[0]
+        shapes[mode] = take.record["shapes"]
+        assert shapes[mode]["decoder"] == list(take.codes.shape)
+        assert shapes[mode]["codec"] == list(take.samples.shape)
+        assert shapes[mode]["text_encoder"] == [len(take.text.read), 24]
+    assert shapes["continue"]["clip_encoder"] == [4, 24]
+    assert shapes["melody"]["chroma"] == [1 + round(1.7 * SAMPLING_RATE) // 4096, 12]
+    assert shapes["text"].keys() == {"text_encoder", "decoder", "codec"}
+
+
+def test_a_take_says_what_t5_read(tiny):
+    model = tiny("mono")
+    text = model.generate(["slow piano 慢"], FEW)[0].text
+    tokenizer = model.reference.tokenizer
+    assert [token.id for token in text.read] == tokenizer("slow piano 慢")["input_ids"]
+    assert "".join(token.piece for token in text.read) == "▁slow▁piano▁<unk></s>"
+    assert [token.piece for token in text.read if token.special] == ["<unk>", "</s>"]
+    assert text.cut == 0
+    words = "slow piano " * 600
+    text = model.generate([words], FEW)[0].text
+    assert len(text.read) == 512
+    assert text.cut == len(tokenizer(words)["input_ids"]) - 512 > 0
+    assert model.generate_unconditional(FEW)[0].text.read == ()
