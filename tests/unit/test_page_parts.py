@@ -144,7 +144,7 @@ def test_what_the_code_needs_is_said_where_it_applies(record: dict, complete: bo
 
 def test_the_title_tells_takes_that_are_compared_apart() -> None:
     facts = {"prompt": "bells", "do_sample": True, "guidance_scale": 3.0}
-    take = SimpleNamespace(record=facts, seconds=1.0, complete=True, ask=Ask("text"))
+    take = SimpleNamespace(record=facts, seconds=1.0, complete=True, ask=Ask("text"), name="")
     usual = result.title_html(take, "en")  # type: ignore[arg-type]
     take.record = {**facts, "do_sample": False, "guidance_scale": 1.0}
     other = result.title_html(take, "en")  # type: ignore[arg-type]
