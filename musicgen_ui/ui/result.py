@@ -90,7 +90,12 @@ def build_result() -> Result:
         with gr.Row(elem_classes="mg-downloads"):
             gr.HTML(f"<span>{text('page.result.download')}</span>", elem_classes="mg-chips-label")
             downloads = tuple(gr.DownloadButton(suffix.upper(), size="sm", min_width=0) for suffix in FORMATS)
-            loop = gr.DownloadButton(text("page.result.loop"), size="sm", min_width=0, interactive=False)
+            loop = gr.DownloadButton(
+                text("page.result.loop"),  # type: ignore[arg-type]  # it is translated like any label
+                size="sm",
+                min_width=0,
+                interactive=False,
+            )
         loop_note = gr.HTML(elem_classes="mg-note")
         with gr.Accordion(text("page.result.record"), open=False, elem_classes="mg-fold"):
             record = gr.HTML()

@@ -184,7 +184,7 @@ def _wire_tunes(tunes: Tunes, s: Sections) -> None:
     inputs = s.inputs
     told = [inputs.clip, inputs.mode, inputs.without_drums, s.controls.model]
     gr.on(
-        [component.change for component in told],
+        [inputs.clip.change, inputs.mode.change, inputs.without_drums.change, s.controls.model.change],
         tunes.picture,
         told,
         inputs.tune,
