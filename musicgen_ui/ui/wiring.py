@@ -261,7 +261,7 @@ def _wire_tunes(tunes: Tunes, s: Sections) -> None:
     inputs = s.inputs
     told = [inputs.clip, inputs.mode, inputs.without_drums, s.controls.model]
     gr.on(
-        [getattr(component, "change") for component in told],  # noqa: B009 (mypy: events)
+        [inputs.clip.change, inputs.mode.change, inputs.without_drums.change, s.controls.model.change],
         tunes.picture,
         told,
         inputs.tune,
