@@ -93,7 +93,7 @@ def test_the_code_is_shown_copied_and_in_the_file(fake_app: str, open_page: Open
     page.get_by_role("button", name="Copy", exact=True).click()
     page.wait_for_timeout(300)
     copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied == record_of_the_take(page)["script"]
+    assert copied == record_of_the_take(page)["script"].rstrip("\n")
     assert 'a "quoted" tune' in copied
     compile(copied, "take.py", "exec")
     assert page.faults == []  # type: ignore[attr-defined]
