@@ -4,16 +4,23 @@ The engine's process is spawned, which imports this file again: all imports are 
 """
 
 
-def main() -> None:
+def main() -> int:
     import logging
+    import sys
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
     from musicgen_ui.engine import Engine
+    from musicgen_ui.errors import InputError
     from musicgen_ui.limits import Limits
+    from musicgen_ui.locales import shells_language
 
-    limits = Limits.of_this_machine()
+    try:
+        limits = Limits.of_this_machine()
+    except InputError as fault:
+        print(fault.in_language(shells_language()), file=sys.stderr)
+        return fault.exit_code
     engine = Engine(limits)
     engine.start()  # it imports MindNLP while this process imports Gradio
     try:
@@ -27,7 +34,8 @@ def main() -> None:
         page.launch(**launch_options(limits, make_routes(broadcasts)))
     finally:
         engine.close()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

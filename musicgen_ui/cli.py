@@ -22,7 +22,7 @@ from musicgen_ui.audio import FORMATS, read_clip, write_audio
 from musicgen_ui.download import DownloadStopped, download
 from musicgen_ui.errors import AppError, InputError
 from musicgen_ui.limits import Limits
-from musicgen_ui.locales import choose_language, sentence
+from musicgen_ui.locales import sentence, shells_language
 from musicgen_ui.request import ENGINES, Request, checked, checked_for_model, number
 from musicgen_ui.tags import read_record, remembered
 from musicgen_ui.take import Take
@@ -38,9 +38,7 @@ examples:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command line; returns the exit code."""
-    language = choose_language(
-        (os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or "").replace("_", "-")
-    )
+    language = shells_language()
     debug = "--debug" in arguments
     progress = _ProgressLine(language)
     try:

@@ -135,11 +135,11 @@ class Api:
                 if isinstance(event, Finished):
                     takes = event.takes
             finished = True
+            kept = session.keep(takes, ask)
         finally:
             if not finished:
                 job.abandon()
             session.jobs.remove(job)
-        kept = session.keep(takes, ask)
         return [gr.FileData(path=str(take.wav)).model_dump() for take in kept], [take.record for take in kept]
 
 

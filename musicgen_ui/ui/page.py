@@ -20,17 +20,21 @@ from musicgen_ui.ui.inputs import build_inputs
 from musicgen_ui.ui.listening import STARTS, build_listening
 from musicgen_ui.ui.result import build_result
 from musicgen_ui.ui.runs import Runs
-from musicgen_ui.ui.sessions import FORGOTTEN_AFTER, Sessions
+from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.strings import text, translations
 from musicgen_ui.ui.surface import Engine
 from musicgen_ui.ui.theme import HEAD, ICON, STYLE, make_theme
 from musicgen_ui.ui.wiring import Sections, wire
+
+_THREADS = 40
+"""that answer requests besides those that wait for the engine, each of which has one of its own"""
 
 
 def build_page(
     engine: Engine,
     limits: Limits,
     broadcasts: Broadcasts,
+    sessions: Sessions | None = None,
     *,
     engines: Sequence[str] = ENGINES,
     examples: Path = EXAMPLES,
@@ -39,10 +43,9 @@ def build_page(
 
     `broadcasts` are those that `make_routes` gives out.
     """
-    sessions = Sessions()
-    with gr.Blocks(
-        title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, int(FORGOTTEN_AFTER))
-    ) as page:
+    sessions = sessions or Sessions(limits)
+    kept = int(limits.forgotten_seconds)
+    with gr.Blocks(title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, kept)) as page:
         sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
         runs = Runs(engine, sessions, limits, broadcasts, len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions), sections)
@@ -65,6 +68,7 @@ def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Pat
         "allowed_paths": [str(examples)],
         "favicon_path": ICON,
         "max_file_size": limits.clip_bytes,
+        "max_threads": _THREADS + limits.queue,
         "footer_links": ["api"],
         "show_error": True,
         "ssr_mode": False,

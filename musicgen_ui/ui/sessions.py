@@ -15,14 +15,11 @@ from gradio.utils import get_upload_folder
 
 from musicgen_ui.audio import write_audio, write_whole
 from musicgen_ui.hearing import Heard, hear
+from musicgen_ui.limits import Limits
 from musicgen_ui.take import Take
 from musicgen_ui.ui.asks import Ask
 from musicgen_ui.ui.pictures import draw_sound
 from musicgen_ui.ui.surface import Job
-
-KEPT_TAKES = 12
-FORGOTTEN_AFTER = 6 * 3600.0
-"""seconds without a sign of life after which a tab's files go, should its closing have been missed"""
 
 
 @dataclass(frozen=True)
@@ -78,13 +75,14 @@ class Session:
     takes: dict[int, KeptTake] = field(default_factory=dict)
     made: int = 0
     last_used: float = field(default_factory=time.monotonic)
+    limits: Limits = field(default_factory=Limits)
 
     def chosen(self, number: int | None) -> KeptTake | None:
         """Take `number`, else the latest: the chooser of a single take is hidden, and may not know its number yet."""
         return self.takes.get(number or 0) or (self.takes[max(self.takes)] if self.takes else None)
 
     def keep(self, takes: tuple[Take, ...], ask: Ask) -> list[KeptTake]:
-        """Writes the takes of one run; the oldest beyond `KEPT_TAKES` go. Raises MachineError when the disk is full."""
+        """Writes the takes of one run; the oldest beyond `kept_takes` go. Raises MachineError when the disk is full."""
         kept = []
         for row, take in enumerate(takes):
             self.made += 1
@@ -101,7 +99,7 @@ class Session:
             write_audio(entry.wav, take.samples, take.sampling_rate, take.record)
             self.takes[number] = entry
             kept.append(entry)
-        for number in sorted(self.takes)[: max(0, len(self.takes) - max(KEPT_TAKES, len(kept)))]:
+        for number in sorted(self.takes)[: max(0, len(self.takes) - max(self.limits.kept_takes, len(kept)))]:
             old = self.takes.pop(number)
             for path in self.folder.glob(f"{old.wav.stem}.*"):
                 path.unlink(missing_ok=True)
@@ -111,7 +109,8 @@ class Session:
 class Sessions:
     """All tabs, by Gradio's session hash. Folders have names that can't be guessed, in Gradio's cache folder."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = Limits()) -> None:
+        self._limits = limits
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -123,10 +122,10 @@ class Sessions:
     def of(self, owner: str) -> Session:
         """The session of `owner`, made when it is new."""
         with self._lock:
-            self._sweep()
             session = self._sessions.get(owner)
             if session is None:
-                session = Session(owner, Path(tempfile.mkdtemp(dir=self._root.name)))
+                self._sweep()
+                session = Session(owner, Path(tempfile.mkdtemp(dir=self._root.name)), limits=self._limits)
                 self._sessions[owner] = session
             session.last_used = time.monotonic()
             return session
@@ -148,9 +147,16 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anybody's takes are still on their way."""
+        return any(session.jobs for session in list(self._sessions.values()))
+
     def _sweep(self) -> None:
-        deadline = time.monotonic() - FORGOTTEN_AFTER
-        for owner, session in list(self._sessions.items()):
-            if session.last_used < deadline and not session.jobs:
-                del self._sessions[owner]
+        """Drops who has long been silent, and the longest silent of too many."""
+        deadline = time.monotonic() - self._limits.forgotten_seconds
+        idle = sorted((s for s in self._sessions.values() if not s.jobs), key=lambda session: session.last_used)
+        for session in idle:
+            if session.last_used < deadline or len(self._sessions) >= self._limits.sessions:
+                del self._sessions[session.owner]
                 shutil.rmtree(session.folder, ignore_errors=True)

@@ -12,9 +12,10 @@ import soundfile
 from musicgen_ui.errors import InputError
 from musicgen_ui.events import Event, Loading, Ready, Starting
 from musicgen_ui.hearing import Heard
+from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.take import Take
-from musicgen_ui.ui import generation_config, result, sessions, status
+from musicgen_ui.ui import generation_config, result, status
 from musicgen_ui.ui.asks import Ask, clip_lines, prompt_lines
 from musicgen_ui.ui.inside import draw_inside
 from musicgen_ui.ui.pictures import draw_sound
@@ -161,11 +162,12 @@ def test_files_are_made_when_asked_for_and_sound_alike(tmp_path: Path) -> None:
 
 def test_the_oldest_takes_go_with_their_files(tmp_path: Path) -> None:
     session = Session("tab", tmp_path)
-    for seed in range(sessions.KEPT_TAKES + 3):
+    most = session.limits.kept_takes
+    for seed in range(most + 3):
         for kept in session.keep((a_take(seed, frames=5),), Ask("text", prompts=("x",))):
             assert kept.file("mp3").exists()
-    assert sorted(session.takes) == list(range(4, sessions.KEPT_TAKES + 4))
-    assert len(list(tmp_path.iterdir())) == 2 * sessions.KEPT_TAKES
+    assert sorted(session.takes) == list(range(4, most + 4))
+    assert len(list(tmp_path.iterdir())) == 2 * most
 
 
 def test_a_forgotten_session_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -183,7 +185,23 @@ def test_sessions_without_a_sign_of_life_are_swept(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     all_sessions = Sessions()
     old = all_sessions.of("old")
-    old.last_used -= sessions.FORGOTTEN_AFTER + 1
+    old.last_used -= Limits().forgotten_seconds + 1
     all_sessions.of("new")
     assert all_sessions.find("old") is None
     assert not old.folder.exists()
+
+
+def test_of_too_many_sessions_the_longest_unused_goes_but_none_that_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    all_sessions = Sessions(Limits(sessions=2))
+    first, second = all_sessions.of("first"), all_sessions.of("second")
+    first.jobs.append(SimpleNamespace())
+    assert all_sessions.busy
+    third = all_sessions.of("third")
+    assert [all_sessions.find(owner) for owner in ("first", "second", "third")] == [first, None, third]
+    assert all_sessions.of("first") is first
+    assert not second.folder.exists()
+    first.jobs.clear()
+    assert not all_sessions.busy
