@@ -33,6 +33,8 @@ class Limits:
     heard_seconds: float = 60.0
     """of a longer file the first so many seconds are read"""
     clip_channels: int = 32
+    clips_bytes: int = 200 * 1024 * 1024
+    """of memory that the clips of one request take once they are read: eight minutes of 48 kHz stereo"""
     padding: int = 600
     """padded_seconds and padded_tokens of a record that is made again"""
     queue: int = 16
@@ -67,7 +69,7 @@ class Limits:
         }
         given = {f.name: f.type(_whole(PREFIX + f.name.upper(), text, f.type is bool))  # type: ignore[operator]
                  for f in fields(cls) if (text := environment.get(PREFIX + f.name.upper(), "").strip())}  # fmt: skip
-        values = {f.name: f.default for f in fields(cls)} | chosen | given
+        values: dict[str, Any] = {**vars(cls()), **chosen, **given}
         for part, whole in _WITHIN.items():
             if values[part] > values[whole]:
                 if part in given:

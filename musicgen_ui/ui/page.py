@@ -16,6 +16,7 @@ from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.api import Api, add_endpoints
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.controls import build_controls, build_length
+from musicgen_ui.ui.guard import fetch_nothing, guarded
 from musicgen_ui.ui.inputs import build_inputs
 from musicgen_ui.ui.listening import STARTS, build_listening
 from musicgen_ui.ui.result import build_result
@@ -43,13 +44,14 @@ def build_page(
 
     `broadcasts` are those that `make_routes` gives out.
     """
-    sessions = sessions or Sessions(limits)
+    sessions = Sessions(limits) if sessions is None else sessions
     kept = int(limits.forgotten_seconds)
     with gr.Blocks(title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, kept)) as page:
         sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
         runs = Runs(engine, sessions, limits, broadcasts, len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions), sections)
         add_endpoints(Api(engine, sessions, limits))
+    fetch_nothing(page)
     page.queue(max_size=2 * limits.queue, default_concurrency_limit=None)
     return page
 
@@ -60,7 +62,7 @@ def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Pat
     The address comes from GRADIO_SERVER_NAME and _PORT.
     """
     return {
-        "app_kwargs": {"routes": list(routes)},
+        "app_kwargs": {"routes": list(routes), "middleware": guarded(limits)},
         "i18n": translations(),
         "theme": make_theme(),
         "css_paths": [STYLE],
@@ -70,7 +72,7 @@ def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Pat
         "max_file_size": limits.clip_bytes,
         "max_threads": _THREADS + limits.queue,
         "footer_links": ["api"],
-        "show_error": True,
+        "show_error": False,  # our sentences are shown all the same; what a bug says is for the log
         "ssr_mode": False,
     }
 

@@ -144,6 +144,12 @@ class Sessions:
         if session:
             shutil.rmtree(session.folder, ignore_errors=True)
 
+    def close(self) -> None:
+        """Drops everything, when the app ends."""
+        with self._lock:
+            self._sessions.clear()
+            self._root.cleanup()
+
     def __len__(self) -> int:
         return len(self._sessions)
 
