@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from musicgen_ui import checkpoints
-from musicgen_ui.audio import FORMATS, read_clip, write_audio
+from musicgen_ui.audio import FORMATS, read_clips, write_audio
 from musicgen_ui.download import DownloadStopped, download
 from musicgen_ui.errors import AppError, InputError
 from musicgen_ui.limits import Limits
@@ -146,7 +146,7 @@ def _request(options: argparse.Namespace, limits: Limits) -> Request:
         before,
         mode=mode,
         prompts=tuple(options.prompt) or before.prompts,
-        clips=tuple(read_clip(path, limits) for path in options.audio),
+        clips=read_clips(options.audio, limits),
         model=checkpoints.for_mode(options.model or before.model, mode),
         engine=options.engine or before.engine,
         settings=replace(before.settings, **given),

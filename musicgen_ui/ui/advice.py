@@ -127,8 +127,9 @@ class Advice:
             gr.skip() if value is None else value
             for value in (settings[name] for name in ("guidance_scale", "do_sample", "temperature", "top_k", "top_p"))
         ]
-        length = settings["max_new_tokens"] or controls.first_length(info, edited)
-        bounds = gr.update(minimum=info.codebooks, maximum=controls.room(info, edited), value=length)
+        room = controls.room(info, edited)
+        length = min(settings["max_new_tokens"] or controls.first_length(info, edited), room)
+        bounds = gr.update(minimum=info.codebooks, maximum=room, value=length)
         prompt = "".join(asked.prompts)
         hears = asked.mode in ("continue", "melody")
         name, clip = Path(path).name, str(record.get("clip") or "?")
