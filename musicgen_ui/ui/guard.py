@@ -1,9 +1,11 @@
 """What strangers must not get from the page's server: its memory, its disk, its network, its good name.
 
 Gradio bounds each uploaded file, but neither their number nor the size of other messages; it sends browsers on to any
-address that stands behind /file=, and fetches addresses that a caller gives instead of a file.
+address that stands behind /file=, fetches addresses that a caller gives instead of a file, and remembers for ever the
+name of each file that it has handed out.
 """
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -24,6 +26,7 @@ from musicgen_ui.ui.strings import language_of, say
 
 MESSAGE_BYTES = 4 * 1024 * 1024
 """of a call that brings no files"""
+_NAMES = 500  # of files, beyond which it is looked which of them are still there
 _FORM_BYTES = 64 * 1024  # what a form adds to the files in it
 _ELSEWHERE = re.compile(r"/file=\s*https?:", re.I)
 
@@ -92,18 +95,24 @@ def guarded(limits: Limits) -> list[Middleware]:
     return [Middleware(Guard, limits=limits)]
 
 
-def fetch_nothing(page: gr.Blocks) -> None:
-    """From now on no component of `page` takes an address for a file."""
+def guard_files(page: gr.Blocks) -> None:
+    """From now on no component of `page` takes an address for a file, and none remembers files that are long gone."""
     for block in page.blocks.values():
-        _fetch_nothing(block)
+        _guard_files(block)
 
 
-def _fetch_nothing(block: gr.blocks.Block) -> None:
+def _guard_files(block: gr.blocks.Block) -> None:
     keep = block.async_move_resource_to_block_cache
+    names = block.temp_files  # Gradio takes out of it only what it deletes itself
+    most = _NAMES
 
     async def keep_local(path) -> str | None:
+        nonlocal most
         if is_http_url_like(str(path)):
             raise gr.Error(say(language_of(LocalContext.request.get(None)), "page.error.api_audio"))
+        if len(names) >= most:
+            names.difference_update([name for name in names if not os.path.exists(name)])
+            most = 2 * len(names) + _NAMES
         return await keep(path)
 
     setattr(block, "async_move_resource_to_block_cache", keep_local)  # noqa: B010 (mypy: a method)

@@ -16,7 +16,7 @@ from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.api import Api, add_endpoints
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.controls import build_controls, build_length
-from musicgen_ui.ui.guard import fetch_nothing, guarded
+from musicgen_ui.ui.guard import guard_files, guarded
 from musicgen_ui.ui.inputs import build_inputs
 from musicgen_ui.ui.listening import STARTS, build_listening
 from musicgen_ui.ui.result import build_result
@@ -51,7 +51,7 @@ def build_page(
         runs = Runs(engine, sessions, limits, broadcasts, len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions), sections)
         add_endpoints(Api(engine, sessions, limits))
-    fetch_nothing(page)
+    guard_files(page)
     page.queue(max_size=2 * limits.queue, default_concurrency_limit=None)
     return page
 
