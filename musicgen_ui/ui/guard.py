@@ -38,7 +38,6 @@ class Guard:
         self._app = app
         self._upload_bytes = limits.prompts * limits.clip_bytes + _FORM_BYTES
         self._free_bytes = limits.free_disk_bytes
-        Path(get_upload_folder()).mkdir(parents=True, exist_ok=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,7 +50,7 @@ class Guard:
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > most:
             refusal = PlainTextResponse(_too_long(most), 413)
-        elif uploads and shutil.disk_usage(get_upload_folder()).free < self._free_bytes:
+        elif uploads and _free_disk() < self._free_bytes:
             language = choose_language(headers.get("accept-language"))
             refusal = PlainTextResponse(MachineError("error.upload_disk_full").in_language(language), 507)
         elif _ELSEWHERE.search(scope["path"]):
@@ -80,6 +79,13 @@ class Guard:
         except _TooLong:
             if not answered:
                 await PlainTextResponse(_too_long(most), 413)(scope, receive, labelled)
+
+
+def _free_disk() -> int:
+    """Bytes, where uploads go. Makes the folder where there is none: systems clear /tmp of what is old."""
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(folder).free
 
 
 class _TooLong(Exception):

@@ -125,6 +125,7 @@ class Sessions:
             session = self._sessions.get(owner)
             if session is None:
                 self._sweep()
+                Path(self._root.name).mkdir(parents=True, exist_ok=True)  # systems clear /tmp of what is old
                 session = Session(owner, Path(tempfile.mkdtemp(dir=self._root.name)), limits=self._limits)
                 self._sessions[owner] = session
             session.last_used = time.monotonic()

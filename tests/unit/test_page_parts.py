@@ -1,6 +1,7 @@
 """The page's parts that need no browser."""
 
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import SimpleNamespace
@@ -205,3 +206,12 @@ def test_of_too_many_sessions_the_longest_unused_goes_but_none_that_runs(
     assert not second.folder.exists()
     first.jobs.clear()
     assert not all_sessions.busy
+
+
+def test_a_cleared_temporary_folder_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    all_sessions = Sessions()
+    all_sessions.of("before")
+    shutil.rmtree(tmp_path / "gradio")
+    (kept,) = all_sessions.of("after").keep((a_take(),), Ask("text", prompts=("x",)))
+    assert kept.wav.exists()
