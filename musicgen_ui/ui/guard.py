@@ -26,6 +26,7 @@ from musicgen_ui.ui.strings import language_of, say
 
 MESSAGE_BYTES = 4 * 1024 * 1024
 """of a call that brings no files"""
+_EVENTS = 1_000  # more than ever wait at once: those Gradio still writes to
 _NAMES = 500  # of files, beyond which it is looked which of them are still there
 _FORM_BYTES = 64 * 1024  # what a form adds to the files in it
 _ELSEWHERE = re.compile(r"/file=\s*https?:", re.I)
@@ -99,6 +100,21 @@ def _too_long(most: int) -> str:
 def guarded(limits: Limits) -> list[Middleware]:
     """For FastAPI's `middleware`."""
     return [Middleware(Guard, limits=limits)]
+
+
+class _Last(dict):
+    """The last `_EVENTS` entries."""
+
+    def __setitem__(self, key, value) -> None:
+        super().__setitem__(key, value)
+        while len(self) > _EVENTS:
+            del self[next(iter(self))]
+
+
+def forget_events(page: gr.Blocks) -> None:
+    """Call after `page.queue`. Gradio notes every event, for its dashboard, and after each one goes through all that
+    ever were: after some weeks that would be all it does."""
+    page._queue.event_analytics = _Last()
 
 
 def guard_files(page: gr.Blocks) -> None:

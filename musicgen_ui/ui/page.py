@@ -16,7 +16,7 @@ from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.api import Api, add_endpoints
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.controls import build_controls, build_length
-from musicgen_ui.ui.guard import guard_files, guarded
+from musicgen_ui.ui.guard import forget_events, guard_files, guarded
 from musicgen_ui.ui.inputs import build_inputs
 from musicgen_ui.ui.listening import STARTS, build_listening
 from musicgen_ui.ui.result import build_result
@@ -53,6 +53,7 @@ def build_page(
         add_endpoints(Api(engine, sessions, limits))
     guard_files(page)
     page.queue(max_size=2 * limits.queue, default_concurrency_limit=None)
+    forget_events(page)
     return page
 
 
@@ -74,6 +75,7 @@ def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Pat
         "footer_links": ["api"],
         "show_error": False,  # our sentences are shown all the same; what a bug says is for the log
         "ssr_mode": False,
+        "enable_monitoring": False,  # what the owner may know is under /metrics
     }
 
 

@@ -12,7 +12,10 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from musicgen_ui.limits import Limits
+from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.guard import MESSAGE_BYTES, guard_files, guarded
+from musicgen_ui.ui.page import build_page
+from tests.ui.fake_engine import FakeEngine
 
 
 def test_names_of_files_that_are_gone_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,3 +66,17 @@ def test_messages_are_bounded_whether_their_length_is_told_or_not(path: str, tol
     assert fits.headers["x-content-type-options"] == "nosniff"
     assert beyond.status_code == 413
     assert "At most" in beyond.text
+
+
+def test_events_of_long_ago_are_forgotten_and_cost_nothing() -> None:
+    limits = Limits()
+    page = build_page(FakeEngine(limits), limits, Broadcasts())
+    queue = page._queue
+    for number in range(20_000):
+        queue.event_analytics[f"event {number}"] = {"status": "queued", "process_time": None, "function": "text"}
+        queue.event_analytics[f"event {number}"] |= {"status": "success", "process_time": 1.0}
+        if number < 3 or number > 19_990:
+            queue.compute_analytics_summary(queue.event_analytics)
+    assert len(queue.event_analytics) == 1_000
+    assert "event 19999" in queue.event_analytics
+    assert queue.event_count_at_last_cache <= 1_000
