@@ -32,7 +32,7 @@ def read_clip(path: str | Path, limits: Limits) -> Clip:
     or holds values that are not finite.
     """
     path = Path(path)
-    name = path.name
+    name = path.name.encode("utf-8", "replace").decode()  # a file's name may be no text, and goes into texts
     try:
         size = path.stat().st_size
     except (OSError, ValueError):
@@ -44,7 +44,7 @@ def read_clip(path: str | Path, limits: Limits) -> Clip:
     if size > limits.clip_bytes:
         raise InputError("error.clip_bytes", name=name, size=size >> 20, limit=limits.clip_bytes >> 20)
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             rate, channels = file.samplerate, file.channels
             if not _RATES[0] <= rate <= _RATES[1]:
                 raise InputError("error.clip_rate", name=name, rate=rate, low=_RATES[0], high=_RATES[1])

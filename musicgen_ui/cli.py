@@ -39,6 +39,8 @@ examples:
 def main(arguments: Sequence[str]) -> int:
     """Runs the command line; returns the exit code."""
     language = shells_language()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may be no text
     debug = "--debug" in arguments
     progress = _ProgressLine(language)
     try:

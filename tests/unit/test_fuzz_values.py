@@ -11,7 +11,9 @@ from dataclasses import fields
 from types import SimpleNamespace
 
 import gradio as gr
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +24,8 @@ from musicgen_ui.limits import Limits
 from musicgen_ui.locales import LANGUAGES, catalogue
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import ENGINES, MAX_SEED, MODES, Request, Settings, checked, checked_for_model
-from musicgen_ui.tags import remembered
+from musicgen_ui.tags import read_record, remembered
+from musicgen_ui.take import Take
 from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.api import Api
 from musicgen_ui.ui.sessions import Sessions
@@ -141,6 +144,27 @@ def test_a_record_restores_or_says_why_not(record):
     numbers = [value for value in updates if isinstance(value, int)]
     numbers += [update["value"] for update in updates if isinstance(update, dict) and "maximum" in update]
     assert all(abs(value) <= 2**53 for value in numbers)  # what goes to a browser
+
+
+def test_a_file_whose_name_is_no_text(nothing_made, monkeypatch, capfdbinary, tmp_path):
+    """Linux lets a name be any bytes."""
+    name = os.fsdecode(b"\xff\xfe.wav")
+    soundfile.write(tmp_path / "clip.wav", 0.3 * np.sin(np.arange(32_000) / 9), 32_000)
+    os.rename(tmp_path / "clip.wav", tmp_path / name)
+    pipeline = sys.modules["musicgen_ui.pipeline"].Pipeline
+
+    def run(self, request, progress, stopped):
+        record = {"mode": "continue", "clip": request.clips[0].name, "max_new_tokens": 50, "seed": 1, "tokens": 50}
+        record |= {"engine": "graph", "stages": {}}
+        return [Take(np.full((1, 640), 0.1, np.float32), 32_000, np.zeros((4, 1), np.int16), record)]
+
+    monkeypatch.setattr(pipeline, "run", run)
+    for more in ([], ["--json"]):
+        assert cli.main(["--audio", name, "--out", name.replace("wav", "flac"), *more]) == 0
+        told = capfdbinary.readouterr()
+        assert b"\xff\xfe.flac" in told.out
+        assert told.err == b""
+    assert read_record(tmp_path / name.replace("wav", "flac"))["clip"] == "??.wav"
 
 
 OPTIONS = ["--unconditional", "--audio", "--mode", "--model", "--engine", "--from", "--seconds", "--max-new-tokens",
