@@ -21,6 +21,7 @@ class Served(NamedTuple):
     pid: int
     folder: Path
     """Gradio's: uploads and takes"""
+    log: Path
 
 
 @contextlib.contextmanager
@@ -44,7 +45,7 @@ def served(**environment: str) -> Iterator[Served]:
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_for(url, process, log)
-            yield Served(url, process.pid, folder)
+            yield Served(url, process.pid, folder, log)
         finally:
             process.terminate()
             process.wait(60)
