@@ -171,11 +171,12 @@ def test_a_worker_killed_before_it_heard_of_a_request_serves_it_anew(engine):
 
 
 def test_a_worker_that_hangs_is_taken_for_dead():
-    engine = Engine(Limits(stall_seconds=20))
+    engine = Engine(Limits())
     engine.start()
     try:
         finished(engine.submit(request()))
         pid = worker_pid(engine)
+        engine._worker._stall_seconds = 5  # of this one: a start takes longer
         job = engine.submit(request(LONG))
         until_playing(job)
         os.kill(pid, signal.SIGSTOP)
