@@ -153,10 +153,10 @@ def test_a_worker_killed_at_any_stage_is_told_and_the_next_request_works(engine,
     until(job, stage)
     os.kill(worker_pid(engine), signal.SIGKILL)
     try:
-        assert stage is Decoding  # that one may have been faster than the signal
-        assert finished(job).takes
+        ended = "made" if finished(job).takes else "nothing"
     except MachineError as fault:
-        assert fault.key == "error.engine_killed"  # noqa: PT017
+        ended = fault.key
+    assert ended == "error.engine_killed" or (stage is Decoding and ended == "made")  # faster than the signal
     assert finished(engine.submit(request())).takes[0].complete
 
 
