@@ -149,7 +149,7 @@ def test_a_killed_worker_costs_its_own_request_only(engine):
 
 @pytest.mark.parametrize("stage", [Loading, Sound, Decoding])
 def test_a_worker_killed_at_any_stage_is_told_and_the_next_request_works(engine, copies, stage):
-    job = engine.submit(request(LONG, takes=4, model=copies[0]))
+    job = engine.submit(request(Settings(300), takes=4, model=copies[0]))
     until(job, stage)
     os.kill(worker_pid(engine), signal.SIGKILL)
     try:
