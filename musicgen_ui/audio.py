@@ -3,9 +3,10 @@
 import contextlib
 import errno
 import io
+import math
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from musicgen_ui.tags import tagged
 
 FORMATS = ("wav", "flac", "mp3")
 _BLOCK_FRAMES = 1 << 16
-_RATES = (2_000, 768_000)  # Hz
+_RATES = (2_000, 192_000)  # Hz
 _SHORTEST = 0.1  # s
 _SILENCE = 1e-4  # −80 dB of full scale
 
@@ -31,7 +32,7 @@ def read_clip(path: str | Path, limits: Limits) -> Clip:
     or holds values that are not finite.
     """
     path = Path(path)
-    name = path.name
+    name = path.name.encode("utf-8", "replace").decode()  # a file's name may be no text, and goes into texts
     try:
         size = path.stat().st_size
     except (OSError, ValueError):
@@ -43,7 +44,7 @@ def read_clip(path: str | Path, limits: Limits) -> Clip:
     if size > limits.clip_bytes:
         raise InputError("error.clip_bytes", name=name, size=size >> 20, limit=limits.clip_bytes >> 20)
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             rate, channels = file.samplerate, file.channels
             if not _RATES[0] <= rate <= _RATES[1]:
                 raise InputError("error.clip_rate", name=name, rate=rate, low=_RATES[0], high=_RATES[1])
@@ -59,25 +60,36 @@ def read_clip(path: str | Path, limits: Limits) -> Clip:
         raise InputError("error.clip_unreadable", name=name) from None
     if samples.shape[-1] == 0:
         raise InputError("error.clip_empty", name=name)
-    if not np.isfinite(samples).all():
+    if not math.isfinite(samples.sum(dtype=np.float64)):  # one that isn't is enough; no second array of this size
         raise InputError("error.clip_not_finite", name=name)
     if samples.shape[-1] < _SHORTEST * rate:
         raise InputError("error.clip_short", name=name, minimum=_SHORTEST)
-    if np.abs(samples).max() < _SILENCE:
+    if max(samples.max(), -samples.min()) < _SILENCE:
         raise InputError("error.clip_silent", name=name)
     return Clip(samples, rate, name, file_seconds=max(seconds, samples.shape[-1] / rate))
 
 
+def read_clips(paths: Iterable[str | Path], limits: Limits) -> tuple[Clip, ...]:
+    """All of `paths`, faults as in `read_clip`. InputError too where together they take too much memory."""
+    clips: list[Clip] = []
+    for path in paths:
+        clips.append(read_clip(path, limits))
+        if sum(clip.samples.nbytes for clip in clips) > limits.clips_bytes:
+            raise InputError("error.clips_bytes", limit=limits.clips_bytes >> 20)
+    return tuple(clips)
+
+
 def _first_frames(file: soundfile.SoundFile, frames: int) -> np.ndarray:
     """(channels ≤ 2, ≤ frames) float32"""
-    blocks = []
-    while frames > 0:
-        block = file.read(min(frames, _BLOCK_FRAMES), dtype="float32", always_2d=True).T
+    samples = np.empty((file.channels if file.channels <= 2 else 1, frames), np.float32)
+    done = 0
+    while done < frames:
+        block = file.read(min(frames - done, _BLOCK_FRAMES), dtype="float32", always_2d=True).T
         if block.shape[1] == 0:
             break
-        frames -= block.shape[1]
-        blocks.append(block if len(block) <= 2 else block.mean(axis=0, keepdims=True))
-    return np.concatenate(blocks, axis=1) if blocks else np.zeros((1, 0), np.float32)
+        samples[:, done : done + block.shape[1]] = block if len(block) <= 2 else block.mean(axis=0, keepdims=True)
+        done += block.shape[1]
+    return samples if done == frames else samples[:, :done].copy()
 
 
 def resampled(samples: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:

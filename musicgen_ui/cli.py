@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from musicgen_ui import checkpoints
-from musicgen_ui.audio import FORMATS, read_clip, write_audio
+from musicgen_ui.audio import FORMATS, read_clips, write_audio
 from musicgen_ui.download import DownloadStopped, download
 from musicgen_ui.errors import AppError, InputError
 from musicgen_ui.limits import Limits
-from musicgen_ui.locales import choose_language, sentence
+from musicgen_ui.locales import sentence, shells_language
 from musicgen_ui.request import ENGINES, Request, checked, checked_for_model, number
 from musicgen_ui.tags import read_record, remembered
 from musicgen_ui.take import Take
@@ -39,9 +39,9 @@ examples:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command line; returns the exit code."""
-    language = choose_language(
-        (os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or "").replace("_", "-")
-    )
+    language = shells_language()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name may be no text
     debug = "--debug" in arguments
     progress = _ProgressLine(language)
     try:
@@ -151,7 +151,7 @@ def _request(options: argparse.Namespace, limits: Limits) -> Request:
         before,
         mode=mode,
         prompts=tuple(options.prompt) or before.prompts,
-        clips=tuple(read_clip(path, limits) for path in options.audio),
+        clips=read_clips(options.audio, limits),
         model=checkpoints.for_mode(options.model or before.model, mode),
         engine=options.engine or before.engine,
         settings=replace(before.settings, **given),

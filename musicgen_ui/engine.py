@@ -4,11 +4,13 @@
 request gets one sentence, the others go on.
 """
 
+import atexit
 import itertools
 import logging
 import multiprocessing
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from musicgen_ui import checkpoints, worker
 from musicgen_ui.download import DownloadStopped, download
 from musicgen_ui.errors import AppError, MachineError
 from musicgen_ui.events import Downloading, Event, Finished, Loaded, Loading, Queued, Ready, Starting
+from musicgen_ui.journal import Health, Journal, Times
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request, checked, checked_for_model
@@ -31,6 +34,7 @@ class Job:
         self.number, self.request, self.owner = number, request, owner
         self._engine = engine
         self._events: queue.SimpleQueue[Event | AppError] = queue.SimpleQueue()
+        self.times = Times()
         self.folder: Path | None = None
         self.stopping = False
         self.over = False
@@ -57,22 +61,28 @@ class Job:
 
     def tell(self, event: Event | AppError) -> None:
         if not self.over:
-            self.over = isinstance(event, (Finished, AppError))
+            if isinstance(event, (Finished, AppError)):
+                self.over = True
+                self._engine.journal.ended(self.number, self.request, self.times, event, self.stopping)
             self._events.put(event)
 
 
 class Engine:
     """A bounded queue of requests before one worker process."""
 
-    def __init__(self, limits: Limits, preload: tuple[str, ...] = ("nano", "nano-melody")) -> None:
+    def __init__(
+        self, limits: Limits, preload: tuple[str, ...] = ("nano", "nano-melody"), journal: Journal | None = None
+    ) -> None:
         self._limits = limits
+        self.journal = journal or Journal()
         self._preload = {name: folder for name in preload if (folder := checkpoints.MENU[name].folder)}
         self._numbers = itertools.count(1)
         self._changed = threading.Condition()
         self._waiting: list[Job] = []
         self._downloading: set[Job] = set()
         self._running: Job | None = None
-        self._closed = False
+        self._draining = self._closed = False
+        self._failures = 0  # to start, one after the other
         self._status: Event | None = None
         self._infos: dict[str, ModelInfo] = {}
         self._seconds_per_token: dict[tuple[str, int], float] = {}
@@ -81,10 +91,12 @@ class Engine:
 
     def start(self) -> None:
         """Starts the worker process in the background."""
+        atexit.register(self.close)  # or this process would end by waiting for one that ignores SIGTERM
         self._dispatcher.start()
 
     def close(self) -> None:
         """Ends the worker process; requests that still wait are told so."""
+        atexit.unregister(self.close)
         with self._changed:
             self._closed = True
             jobs = self._jobs()
@@ -93,6 +105,37 @@ class Engine:
             job.tell(MachineError("error.engine_closed"))
         if self._worker:
             self._worker.kill()
+
+    def drain(self) -> None:
+        """Takes no more requests and tells those that wait so; the running one goes on. `close` is yet to come."""
+        with self._changed:
+            self._draining = True
+            waiting = [*self._waiting, *self._downloading]
+            self._waiting.clear()
+            for job in self._downloading:
+                job.stopping = True
+        for job in waiting:
+            job.tell(MachineError("error.engine_stopping"))
+
+    def stop_running(self) -> None:
+        """Ends the running request, if there is one, as its user's Stop would: what it has made comes to its page."""
+        job = self._running
+        if job:
+            job.stop()
+
+    def health(self) -> Health:
+        with self._changed:
+            queue = len(self._jobs())
+            if self._draining or self._closed:
+                state = "stopping"
+            elif self._failures >= _START_ATTEMPTS or (self._status and not self._dispatcher.is_alive()):
+                state = "broken"
+            elif self._running:
+                state = "working"
+            else:
+                states: dict[type, str] = {Ready: "ready", Loading: "loading", Loaded: "loading"}
+                state = states.get(type(self._status), "starting")
+        return Health(state, queue)
 
     def status(self) -> Event | None:
         """What the engine itself is doing: Starting, Loading, Loaded, Ready; None before `start`."""
@@ -113,6 +156,13 @@ class Engine:
 
     def submit(self, request: Request, owner: str = "") -> Job:
         """Puts `request` into the queue. Raises InputError for a bad one, MachineError when the queue is full."""
+        try:
+            return self._submit(request, owner)
+        except AppError as fault:
+            self.journal.ended(None, request, Times(), fault, stopping=False)
+            raise
+
+    def _submit(self, request: Request, owner: str) -> Job:
         request = checked(request, self._limits)
         place = checkpoints.locate(request.model, self._limits.own_models)
         job = Job(next(self._numbers), request, owner, self)
@@ -124,6 +174,8 @@ class Engine:
         with self._changed:
             if self._closed:
                 raise MachineError("error.engine_closed")
+            if self._draining:
+                raise MachineError("error.engine_stopping")
             if len(self._jobs()) >= self._limits.queue:
                 raise MachineError("error.queue_full", limit=self._limits.queue)
             if owner and sum(other.owner == owner for other in self._jobs()) >= self._limits.queue_per_user:
@@ -194,19 +246,21 @@ class Engine:
 
     def _dispatch(self) -> None:
         """The engine's thread: keeps a worker process alive and hands it one request after the other."""
-        failures = 0
         while not self._closed:
             if self._worker is None or not self._worker.ready:
                 try:
                     self._start_worker()
-                    failures = 0
+                    self._failures = 0
                 except _WorkerDied as death:
-                    failures += 1
+                    if self._closed:
+                        return
+                    self._failures += 1
                     log.error("the engine process ended while starting (exit code %s)", death.exit_code)
-                    if failures >= _START_ATTEMPTS:
+                    self.journal.engine_died()
+                    if self._failures >= _START_ATTEMPTS:
                         self._fail_all(MachineError("error.engine_does_not_start"))
                     with self._changed:
-                        self._changed.wait(timeout=min(60, 2**failures))
+                        self._changed.wait(timeout=min(60, 2**self._failures))
                     continue
             try:
                 job = self._next_job()
@@ -217,6 +271,7 @@ class Engine:
                 if self._closed:
                     return
                 log.error("the engine process ended (exit code %s)", death.exit_code)
+                self.journal.engine_died()
                 self._worker = None
                 self._status = Starting()
                 self._infos.clear()
@@ -236,7 +291,7 @@ class Engine:
 
     def _blame(self, job: Job | None, death: "_WorkerDied") -> None:  # holding self._changed
         """Tells `job` that the process died on it; one that it died before is served again."""
-        if job and not job.begun and not job.retried:
+        if job and not job.begun and not job.retried and not self._draining:
             job.retried = True
             self._waiting.insert(0, job)
         elif job:
@@ -245,7 +300,10 @@ class Engine:
     def _start_worker(self) -> None:
         self._status = Starting()
         try:
-            self._worker = _WorkerProcess()
+            with self._changed:
+                if self._closed:
+                    raise _WorkerDied(None)
+                self._worker = _WorkerProcess(self._limits.stall_seconds)
         except OSError as fault:  # no memory or no file descriptors for one more process
             raise _WorkerDied(None) from fault
         self._worker.send(worker.Preload(self._preload))
@@ -262,6 +320,7 @@ class Engine:
                 self._worker.check()
                 return None
             self._running = self._waiting.pop(0)
+            self._running.times.begun = time.monotonic()
             self._tell_places()
             return self._running
 
@@ -337,7 +396,8 @@ class _WorkerDied(Exception):
 class _WorkerProcess:
     """The process and its pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, stall_seconds: float) -> None:
+        self._stall_seconds = stall_seconds
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=worker.main, args=(theirs,), name="musicgen engine", daemon=True)
@@ -354,8 +414,13 @@ class _WorkerProcess:
             pass  # it is dead: `receive` says so
 
     def receive(self):
-        """The next message; _WorkerDied when there will be none."""
+        """The next message; _WorkerDied when there will be none, or was none for too long."""
         try:
+            if not self._pipe.poll(self._stall_seconds):
+                log.error("the engine process was silent for %g s and is ended", self._stall_seconds)
+                self.kill()
+                self.ready = False
+                raise _WorkerDied(None)
             return self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(timeout=5)

@@ -6,6 +6,7 @@ the server follow the request's Accept-Language, and those of the command line t
 
 import functools
 import json
+import os
 from collections.abc import Mapping
 
 from musicgen_ui.paths import LOCALES
@@ -23,6 +24,12 @@ def catalogue(language: str) -> Mapping[str, str]:
 def sentence(language: str, key: str, **params: object) -> str:
     """The text `key` in `language`, with `{name}` filled from `params`. KeyError if there is none."""
     return catalogue(language)[key].format(**params)
+
+
+def shells_language(environment: Mapping[str, str] = os.environ) -> str:
+    """The language for who started this process, from LC_ALL, LC_MESSAGES or LANG."""
+    given = (environment.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return choose_language(next(filter(None, given), "").replace("_", "-"))
 
 
 def choose_language(preferences: str | None) -> str:

@@ -100,6 +100,7 @@ CONFIG_KINDS: dict[str, type] = {
 """what a user may change of a generation config"""
 
 
+_MAX_WHOLE = 2**53  # what JavaScript counts to
 Number = TypeVar("Number", int, float, bool)
 
 
@@ -118,6 +119,8 @@ def number(name: str, value: object, kind: type[Number]) -> Number | None:
     except (TypeError, ValueError, OverflowError):
         raise InputError("error.not_a_number", name=name, value=_shown(value)) from None
     if not math.isfinite(result) or (kind is int and result != int(result)):
+        raise InputError("error.not_a_number", name=name, value=_shown(value))
+    if kind is int and abs(result) > _MAX_WHOLE:
         raise InputError("error.not_a_number", name=name, value=_shown(value))
     return kind(value) if isinstance(value, int) else kind(result)
 
@@ -249,5 +252,8 @@ def _has_surrogates(text: str) -> bool:
 
 
 def _shown(value: object) -> str:
-    text = str(value)
+    try:
+        text = str(value)
+    except ValueError:  # more digits than Python writes
+        text = "…"
     return text if len(text) <= 40 else text[:39] + "…"

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mutagen
+from mutagen import id3
 from mutagen.flac import FLAC
-from mutagen.id3 import TIT2, TPE1, TSSE, TXXX
+from mutagen.id3 import TIT2, TPE1, TSSE
 from mutagen.mp3 import MP3
 from mutagen.wave import WAVE
 
@@ -51,12 +51,7 @@ def read_record(path: str | Path) -> dict:
     if not path.is_file():
         raise InputError("error.clip_not_found", name=path.name)
     try:
-        sound = mutagen.File(path)
-        if isinstance(sound, FLAC):
-            texts = sound.get(TAG, [])
-        else:
-            frames = sound.tags.getall(f"TXXX:{TAG}") if sound is not None and sound.tags else []
-            texts = [text for frame in frames for text in frame.text]
+        texts = _texts(path)
     except Exception:  # each format has its own kinds; a broken file has no record
         texts = []
     if not texts:
@@ -68,6 +63,26 @@ def read_record(path: str | Path) -> dict:
     if not isinstance(record, dict) or record.get("mode") not in MODES or not isinstance(record.get("prompt", ""), str):
         raise InputError("error.record_broken", name=path.name)
     return record
+
+
+class TXXX(id3.TXXX):
+    """The frame of that name, but for one whose text is compressed, as ours never is: a few KB unpack to any size."""
+
+    @classmethod
+    def _fromData(cls, header, tflags, data):  # mutagen's name for it
+        compressed = cls.FLAG24_COMPRESS if header.version >= header._V24 else cls.FLAG23_COMPRESS
+        if tflags & compressed:
+            raise id3.ID3JunkFrameError
+        return super()._fromData(header, tflags, data)
+
+
+def _texts(path: Path) -> list[str]:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"fLaC":
+        return FLAC(path).get(TAG, [])
+    sound = (WAVE if start == b"RIFF" else MP3)(path, known_frames={"TXXX": TXXX})  # other frames stay unread
+    return [text for frame in sound.tags.getall(f"TXXX:{TAG}") for text in frame.text] if sound.tags else []
 
 
 def remembered(record: Mapping) -> Request:

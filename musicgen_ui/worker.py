@@ -65,7 +65,8 @@ class Failed:
 
 def main(connection: Connection) -> None:
     """The process: reads messages until the parent hangs up."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's matter
+    for wish in (signal.SIGINT, signal.SIGTERM):  # Ctrl+C and a service's end reach the parent too, whose matter it is
+        signal.signal(wish, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s engine %(levelname)s %(message)s")
     work: queue.SimpleQueue = queue.SimpleQueue()
     stopped: dict[int, bool] = {}

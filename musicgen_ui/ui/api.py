@@ -10,7 +10,7 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from gradio_client.utils import is_file_obj_with_meta
 
 from musicgen_ui.checkpoints import DEFAULT
-from musicgen_ui.errors import AppError, InputError
+from musicgen_ui.errors import AppError, InputError, MachineError
 from musicgen_ui.events import Finished
 from musicgen_ui.limits import Limits
 from musicgen_ui.request import Settings, number
@@ -123,6 +123,8 @@ class Api:
             )
             return self._made(ask, getattr(request, "session_hash", None) or _WITHOUT_SESSION)
         except AppError as error:
+            if isinstance(error, MachineError):
+                log.warning("an API call failed: %s", error)
             raise gr.Error(fault(language, error), print_exception=False) from None
         except Exception:
             log.exception("an API call failed")
@@ -139,11 +141,11 @@ class Api:
                 if isinstance(event, Finished):
                     takes = event.takes
             finished = True
+            kept = session.shelf.keep(takes, ask)
         finally:
             if not finished:
                 job.abandon()
             session.jobs.remove(job)
-        kept = session.shelf.keep(takes, ask)
         return [gr.FileData(path=str(take.wav)).model_dump() for take in kept], [take.record for take in kept]
 
 

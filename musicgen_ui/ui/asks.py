@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from musicgen_ui.audio import read_clip
+from musicgen_ui.audio import read_clips
 from musicgen_ui.checkpoints import for_mode
 from musicgen_ui.limits import Limits
 from musicgen_ui.request import Request, Settings
@@ -41,7 +41,7 @@ class Ask:
         return Request(
             mode=self.mode,
             prompts=self.prompts,
-            clips=tuple(read_clip(path, limits) for path in self.clip_paths),
+            clips=read_clips(self.clip_paths, limits),
             model=for_mode(self.model, self.mode),
             engine=self.engine,
             settings=self.settings,

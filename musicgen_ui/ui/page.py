@@ -16,17 +16,21 @@ from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.api import Api, add_endpoints
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.controls import build_controls, build_length
+from musicgen_ui.ui.guard import forget_events, guard_files, guarded
 from musicgen_ui.ui.inputs import build_inputs
 from musicgen_ui.ui.listening import STARTS, build_listening
 from musicgen_ui.ui.naming import build_names
 from musicgen_ui.ui.result import build_result
 from musicgen_ui.ui.runs import Runs
-from musicgen_ui.ui.sessions import FORGOTTEN_AFTER, Sessions
+from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.strings import text, translations
 from musicgen_ui.ui.surface import Engine
 from musicgen_ui.ui.theme import HEAD, ICON, STYLE, make_theme
 from musicgen_ui.ui.tunes import Tunes
 from musicgen_ui.ui.wiring import Sections, wire
+
+_THREADS = 40
+"""that answer requests besides those that wait for the engine, each of which has one of its own"""
 
 
 def build_page(
@@ -42,15 +46,16 @@ def build_page(
 
     `broadcasts` and `sessions` are those that `make_routes` gives out.
     """
-    with gr.Blocks(
-        title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, int(FORGOTTEN_AFTER))
-    ) as page:
+    kept = int(limits.forgotten_seconds)
+    with gr.Blocks(title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, kept)) as page:
         sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
         runs = Runs(engine, sessions, limits, broadcasts, Tunes(engine, limits), len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions), sections)
         build_names(page)
         add_endpoints(Api(engine, sessions, limits))
+    guard_files(page)
     page.queue(max_size=2 * limits.queue, default_concurrency_limit=None)
+    forget_events(page)
     return page
 
 
@@ -60,7 +65,7 @@ def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Pat
     The address comes from GRADIO_SERVER_NAME and _PORT.
     """
     return {
-        "app_kwargs": {"routes": list(routes)},
+        "app_kwargs": {"routes": list(routes), "middleware": guarded(limits)},
         "i18n": translations(),
         "theme": make_theme(),
         "css_paths": [STYLE],
@@ -68,9 +73,11 @@ def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Pat
         "allowed_paths": [str(examples)],
         "favicon_path": ICON,
         "max_file_size": limits.clip_bytes,
+        "max_threads": _THREADS + limits.queue,
         "footer_links": ["api"],
-        "show_error": True,
+        "show_error": False,  # our sentences are shown all the same; what a bug says is for the log
         "ssr_mode": False,
+        "enable_monitoring": False,  # what the owner may know is under /metrics
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from musicgen_ui.errors import AppError, InputError
+from musicgen_ui.errors import AppError, InputError, MachineError
 from musicgen_ui.events import Event, Finished, Generating, Loaded, Sound
 from musicgen_ui.limits import Limits
 from musicgen_ui.request import Settings, number
@@ -179,6 +179,8 @@ class Runs:
             yield self._frame(status=ended, running=False, shown=shown)
         except AppError as error:
             finished = finished or job is None
+            if isinstance(error, MachineError):  # the owner's matter too: a full disk, say
+                log.warning("a run failed: %s", error)
             sentence = fault(language, error)
             if toasts:
                 gr.Warning(html(sentence), title=say(language, "page.fault"))

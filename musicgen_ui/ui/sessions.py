@@ -10,11 +10,9 @@ from pathlib import Path
 
 from gradio.utils import get_upload_folder
 
+from musicgen_ui.limits import Limits
 from musicgen_ui.ui.shelves import Shelf
 from musicgen_ui.ui.surface import Job
-
-FORGOTTEN_AFTER = 6 * 3600.0
-"""seconds without a sign of life after which a browser's takes go"""
 
 
 @dataclass
@@ -31,7 +29,8 @@ class Sessions:
     that can't be guessed, in Gradio's cache folder.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = Limits()) -> None:
+        self._limits = limits
         self._sessions: dict[str, Session] = {}
         self._shelves: dict[str, Shelf] = {}
         self._lock = threading.Lock()
@@ -44,11 +43,10 @@ class Sessions:
     def of(self, owner: str) -> Session:
         """The session of `owner`, made when it is new."""
         with self._lock:
-            self._sweep()
             session = self._sessions.get(owner)
             if session is None:
-                session = Session(owner, self._new_shelf(""))
-                self._sessions[owner] = session
+                self._sweep()
+                session = self._sessions[owner] = Session(owner, self._new_shelf(""))
             session.shelf.last_used = time.monotonic()
             return session
 
@@ -92,17 +90,33 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def close(self) -> None:
+        """Drops everything, when the app ends."""
+        with self._lock:
+            self._sessions.clear()
+            self._shelves.clear()
+            self._root.cleanup()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody's takes are still on their way."""
+        return any(session.jobs for session in list(self._sessions.values()))
+
     def _new_shelf(self, key: str) -> Shelf:
-        return Shelf(key, Path(tempfile.mkdtemp(dir=self._root.name)))
+        Path(self._root.name).mkdir(parents=True, exist_ok=True)  # systems clear /tmp of what is old
+        return Shelf(key, Path(tempfile.mkdtemp(dir=self._root.name)), self._limits.kept_takes)
 
     def _sweep(self) -> None:  # holding self._lock
-        deadline = time.monotonic() - FORGOTTEN_AFTER
-        for owner, session in list(self._sessions.items()):
-            if session.shelf.last_used < deadline and not session.jobs:
-                del self._sessions[owner]
-                self._drop(session.shelf)
-        for shelf in list(self._shelves.values()):
-            if shelf.last_used < deadline:
+        """Drops who has long been silent, and the longest silent of too many: tabs, then shelves without a tab."""
+        deadline = time.monotonic() - self._limits.forgotten_seconds
+        idle = [session for session in self._sessions.values() if not session.jobs]
+        for session in sorted(idle, key=lambda session: session.shelf.last_used):
+            if session.shelf.last_used < deadline or len(self._sessions) >= self._limits.sessions:
+                del self._sessions[session.owner]
+                if session.shelf.last_used < deadline or not session.shelf.key:
+                    self._drop(session.shelf)
+        for shelf in sorted(self._shelves.values(), key=lambda shelf: shelf.last_used):
+            if shelf.last_used < deadline or len(self._shelves) >= self._limits.sessions:
                 self._drop(shelf)
 
     def _drop(self, shelf: Shelf) -> None:  # holding self._lock

@@ -14,12 +14,12 @@ import soundfile
 
 from musicgen_ui.audio import write_audio, write_whole
 from musicgen_ui.hearing import Heard, hear
+from musicgen_ui.limits import Limits
 from musicgen_ui.loops import Loop, find_loop
 from musicgen_ui.take import NOTHING_READ, Take, TextTokens
 from musicgen_ui.ui.asks import Ask
 from musicgen_ui.ui.pictures import draw_sound, outline
 
-KEPT_TAKES = 24
 _NAME = 80  # characters of a name that a user gives
 _IN_FILE_NAMES = 60  # characters
 _FORBIDDEN = set('<>:"/\\|?*')  # in file names, here or there
@@ -92,6 +92,7 @@ class Shelf:
 
     key: str
     folder: Path
+    most: int = Limits().kept_takes
     takes: dict[int, KeptTake] = field(default_factory=dict)
     made: int = 0
     last_used: float = field(default_factory=time.monotonic)
@@ -103,7 +104,7 @@ class Shelf:
     def keep(self, takes: tuple[Take, ...], ask: Ask) -> list[KeptTake]:
         """Writes the takes of one run. Raises MachineError when the disk is full.
 
-        Beyond `KEPT_TAKES` the oldest go, favourites last.
+        Beyond `most` the oldest go, favourites last.
         """
         kept = []
         for row, take in enumerate(takes):
@@ -130,7 +131,7 @@ class Shelf:
             self.takes[entry.number] = entry
             kept.append(entry)
         oldest = sorted(self.takes.values(), key=lambda take: (take.favourite, take.number))
-        for old in [take for take in oldest if take not in kept][: max(0, len(self.takes) - KEPT_TAKES)]:
+        for old in [take for take in oldest if take not in kept][: max(0, len(self.takes) - self.most)]:
             self.delete(old.number)
         return kept
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from musicgen_ui.events import Event
+from musicgen_ui.journal import Health
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request
 
@@ -26,5 +27,7 @@ class Engine(Protocol):
     def seconds_per_token(self, model: str, rows: int = 1, guided: bool = True) -> float | None: ...
 
     def submit(self, request: Request, owner: str = "") -> Job: ...
+
+    def health(self) -> Health: ...
 
     def forget(self, owner: str) -> None: ...

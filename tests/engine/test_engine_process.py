@@ -1,16 +1,19 @@
 """The engine's process and its queue, with the real bundled checkpoints."""
 
+import errno
 import os
 import shutil
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from musicgen_ui.engine import Engine
 from musicgen_ui.errors import AppError, InputError, MachineError
-from musicgen_ui.events import Decoding, Finished, Generating, Loaded, Queued, Ready, Sound
+from musicgen_ui.events import Decoding, Finished, Generating, Loaded, Loading, Queued, Ready, Sound
+from musicgen_ui.journal import Health
 from musicgen_ui.limits import Limits
 from musicgen_ui.paths import ASSETS
 from musicgen_ui.request import Request, Settings
@@ -144,6 +147,90 @@ def test_a_killed_worker_costs_its_own_request_only(engine):
     assert finished(second).takes[0].complete
 
 
+@pytest.mark.parametrize("stage", [Loading, Sound, Decoding])
+def test_a_worker_killed_at_any_stage_is_told_and_the_next_request_works(engine, copies, stage):
+    job = engine.submit(request(Settings(300), takes=4, model=copies[0]))
+    until(job, stage)
+    os.kill(worker_pid(engine), signal.SIGKILL)
+    try:
+        ended = "made" if finished(job).takes else "nothing"
+    except MachineError as fault:
+        ended = fault.key
+    assert ended == "error.engine_killed" or (stage is Decoding and ended == "made")  # faster than the signal
+    assert finished(engine.submit(request())).takes[0].complete
+
+
+def test_a_worker_killed_before_it_heard_of_a_request_serves_it_anew(engine):
+    finished(engine.submit(request()))
+    os.kill(worker_pid(engine), signal.SIGSTOP)
+    job = engine.submit(request())
+    while engine.health().state != "working":
+        time.sleep(0.05)
+    os.kill(worker_pid(engine), signal.SIGKILL)
+    assert finished(job).takes[0].complete
+
+
+def test_a_worker_that_hangs_is_taken_for_dead():
+    engine = Engine(Limits())
+    engine.start()
+    try:
+        finished(engine.submit(request()))
+        pid = worker_pid(engine)
+        engine._worker._stall_seconds = 5  # of this one: a start takes longer
+        job = engine.submit(request(LONG))
+        until_playing(job)
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(MachineError) as fault:
+            finished(job)
+        assert fault.value.key == "error.engine_died"
+        assert finished(engine.submit(request())).takes[0].complete
+        assert worker_pid(engine) != pid
+    finally:
+        engine.close()
+
+
+def test_an_engine_that_cannot_start_says_so_and_is_unwell_until_it_can(monkeypatch):
+    class NoProcess:
+        def __init__(self, stall_seconds):
+            raise OSError(errno.EAGAIN, "no more processes")
+
+    monkeypatch.setattr("musicgen_ui.engine._WorkerProcess", NoProcess)
+    engine = Engine(Limits())
+    assert engine.health().usable
+    job = engine.submit(request())
+    engine.start()
+    try:
+        with pytest.raises(MachineError) as fault:
+            finished(job)
+        assert fault.value.key == "error.engine_does_not_start"
+        assert engine.health() == Health("broken", 0)
+        monkeypatch.undo()
+        assert finished(engine.submit(request())).takes[0].complete
+        assert engine.health().usable
+    finally:
+        engine.close()
+    assert engine.health().state == "stopping"
+
+
+def test_draining_ends_what_waits_and_not_what_runs():
+    engine = Engine(Limits())
+    engine.start()
+    try:
+        running, waiting = engine.submit(request(Settings(300))), engine.submit(request())
+        until(running, Generating)
+        assert engine.health() == Health("working", 2)
+        engine.drain()
+        for late in (lambda: finished(waiting), lambda: engine.submit(request())):
+            with pytest.raises(MachineError) as fault:
+                late()
+            assert fault.value.key == "error.engine_stopping"
+        assert engine.health() == Health("stopping", 1)
+        assert finished(running).takes[0].complete
+        assert engine.health() == Health("stopping", 0)
+    finally:
+        engine.close()
+
+
 def test_a_worker_that_dies_idle_is_started_again(engine):
     finished(engine.submit(request()))
     pid = worker_pid(engine)
@@ -183,6 +270,21 @@ def test_a_broken_checkpoint_gives_a_sentence_and_the_next_request_works(engine,
     with pytest.raises(InputError, match=r"config\.json is missing or broken"):
         finished(engine.submit(request(model=copies[1])))
     assert finished(engine.submit(request())).takes
+
+
+def test_pickled_weights_are_not_opened(engine, tmp_path):
+    """A pickle runs whatever its maker likes."""
+    folder = shutil.copytree(ASSETS / "musicgen-nano", tmp_path / "pickled")
+    marker = tmp_path / "it ran"
+    for name in ("pytorch_model.bin", "model.safetensors", "model.bin", "pytorch_model-00001-of-00001.bin"):
+        (folder / name).write_bytes(b"cos\nsystem\n(S'touch \"" + str(marker).encode() + b"\"'\ntR.")
+    for given in ({}, {"engine": "mindnlp"}):
+        with pytest.raises(InputError, match=r"model\.safetensors is missing or broken"):
+            finished(engine.submit(request(model=str(folder), **given)))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors is missing or broken"):
+        finished(engine.submit(request(model=str(folder))))
+    assert not marker.exists()
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,13 @@ def find_chromium() -> str | None:
 @contextlib.contextmanager
 def launched(script: Path, log: Path, **environment: str) -> Iterator[str]:
     """`python script` on a free port; gives its base URL once it answers."""
+    with started(script, log, **environment) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def started(script: Path, log: Path, **environment: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """As `launched`, and gives the process too."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -53,9 +60,10 @@ def launched(script: Path, log: Path, **environment: str) -> Iterator[str]:
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_for(url, process, log)
-            yield url
+            yield url, process
         finally:
-            process.terminate()
+            process.terminate()  # once: no new requests
+            process.terminate()  # twice: at once
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from musicgen_ui.errors import InputError, MachineError
+from musicgen_ui.errors import AppError, InputError, MachineError
 from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Loading, Queued, Ready, Sound, Starting
+from musicgen_ui.journal import Health, Journal, Times
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request, checked, checked_for_model
@@ -27,10 +28,17 @@ MODELS = ("nano", "nano-melody", "small", "medium", "large", "melody", "melody-l
 
 class FakeEngine:
     def __init__(
-        self, limits: Limits, seconds_per_token: float = 0.002, warm_up: float = 1.0, stall: float = 0.0
+        self,
+        limits: Limits,
+        seconds_per_token: float = 0.002,
+        warm_up: float = 1.0,
+        stall: float = 0.0,
+        journal: Journal | None = None,
     ) -> None:
         """`stall`: seconds that it stands still after half of the tokens."""
         self.limits = limits
+        self.journal = journal or Journal()
+        self.draining = False
         self.delay = seconds_per_token
         self.stall = stall
         self._ready = time.monotonic() + warm_up
@@ -57,6 +65,27 @@ class FakeEngine:
         return self.delay if model.startswith("nano") else None
 
     def submit(self, request: Request, owner: str = "") -> "FakeJob":
+        try:
+            return self._submit(request, owner)
+        except AppError as fault:
+            self.journal.ended(None, request, Times(), fault, stopping=False)
+            raise
+
+    def health(self) -> Health:
+        waiting = sum(not job.ended for job in self._jobs)
+        state = "starting" if time.monotonic() < self._ready else "working" if waiting else "ready"
+        return Health("stopping" if self.draining else state, waiting)
+
+    def drain(self) -> None:
+        self.draining = True
+
+    def stop_running(self) -> None:
+        for job in self._jobs:
+            job.stop()
+
+    def _submit(self, request: Request, owner: str) -> "FakeJob":
+        if self.draining:
+            raise MachineError("error.engine_stopping")
         request = checked_for_model(checked(request, self.limits), self.info(request.model))
         waiting = [job for job in self._jobs if not job.ended]
         if len(waiting) >= self.limits.queue:
@@ -78,6 +107,7 @@ class FakeJob:
     def __init__(self, engine: FakeEngine, request: Request, owner: str, ahead: int) -> None:
         self.engine, self.request, self.owner, self.ahead = engine, request, owner, ahead
         self.ended = False
+        self.times = Times()
         self._stopped = threading.Event()
         self._abandoned = threading.Event()
 
@@ -93,7 +123,14 @@ class FakeJob:
             if self.ahead:
                 yield Queued(self.ahead)
             with self.engine._turn:
-                yield from self._work()
+                if self.engine.draining:
+                    raise MachineError("error.engine_stopping")
+                self.times.begun = time.monotonic()
+                for event in self._work():
+                    if isinstance(event, Finished):
+                        stopping = self._stopped.is_set()
+                        self.engine.journal.ended(1, self.request, self.times, event, stopping)
+                    yield event
         finally:
             self.ended = True
 

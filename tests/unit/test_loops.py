@@ -11,7 +11,7 @@ from musicgen_ui.loops import find_loop
 from musicgen_ui.tags import read_record
 from musicgen_ui.take import Take
 from musicgen_ui.ui.asks import Ask
-from musicgen_ui.ui.shelves import KEPT_TAKES, Shelf
+from musicgen_ui.ui.shelves import Shelf
 from training import data
 from training.synthesizer import render
 
@@ -151,7 +151,7 @@ def test_a_kept_takes_loop_is_made_once_and_goes_with_it(tmp_path):
     path, loop = first.loop
     assert (path.name, loop.bars) == ("take-1-loop.wav", 4)
     assert first.loop[1] is loop
-    others = [keep(np.zeros((1, RATE), np.float32)) for _ in range(KEPT_TAKES)]
+    others = [keep(np.zeros((1, RATE), np.float32)) for _ in range(shelf.most)]
     assert not path.exists()
     with pytest.raises(InputError):
         others[0].loop  # noqa: B018

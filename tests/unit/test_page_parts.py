@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from musicgen_ui.hearing import Heard
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.take import Take, TextToken, TextTokens
-from musicgen_ui.ui import generation_config, inside, result, sessions, shelves, status
+from musicgen_ui.ui import generation_config, inside, result, status
 from musicgen_ui.ui.asks import Ask, clip_lines, prompt_lines
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.inside import draw_inside
@@ -251,22 +252,22 @@ def test_files_are_made_when_asked_for_and_sound_alike(tmp_path: Path) -> None:
 
 def test_the_oldest_takes_go_with_their_files_and_favourites_stay(tmp_path: Path) -> None:
     shelf = Shelf("", tmp_path)
-    for seed in range(shelves.KEPT_TAKES + 3):
+    for seed in range(shelf.most + 3):
         for kept in shelf.keep((a_take(seed, frames=5),), ASK):
             assert kept.file("mp3").exists()
         shelf.takes[2 if seed else 1].favourite = True
-    assert sorted(shelf.takes) == [1, 2, *range(6, shelves.KEPT_TAKES + 4)]
-    assert len(list(tmp_path.iterdir())) == 2 * shelves.KEPT_TAKES
+    assert sorted(shelf.takes) == [1, 2, *range(6, shelf.most + 4)]
+    assert len(list(tmp_path.iterdir())) == 2 * shelf.most
 
 
 def test_a_run_is_kept_whole_among_favourites(tmp_path: Path) -> None:
     shelf = Shelf("", tmp_path)
-    for seed in range(shelves.KEPT_TAKES):
+    for seed in range(shelf.most):
         shelf.keep((a_take(seed, frames=5),), ASK)
         shelf.takes[seed + 1].favourite = True
     kept = shelf.keep((a_take(90, frames=5), a_take(91, frames=5)), ASK)
     assert [take.number in shelf.takes for take in kept] == [True, True]
-    assert sorted(shelf.takes) == list(range(3, shelves.KEPT_TAKES + 3))
+    assert sorted(shelf.takes) == list(range(3, shelf.most + 3))
 
 
 def test_names_and_archives(tmp_path: Path) -> None:
@@ -365,8 +366,33 @@ def test_sessions_without_a_sign_of_life_are_swept(monkeypatch: pytest.MonkeyPat
     tabs[2].shelf.keep((a_take(),), ASK)
     all_sessions.forget("closed")
     for old in tabs:
-        old.shelf.last_used -= sessions.FORGOTTEN_AFTER + 1
+        old.shelf.last_used -= Limits().forgotten_seconds + 1
     all_sessions.of("new")
     assert all_sessions.find("old") is None
     assert all_sessions.find("open") is None
     assert not any(old.shelf.folder.exists() for old in tabs)
+
+
+def test_of_too_many_sessions_the_longest_unused_goes_but_none_that_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    all_sessions = Sessions(Limits(sessions=2))
+    first, second = all_sessions.of("first"), all_sessions.of("second")
+    first.jobs.append(SimpleNamespace())
+    assert all_sessions.busy
+    third = all_sessions.of("third")
+    assert [all_sessions.find(owner) for owner in ("first", "second", "third")] == [first, None, third]
+    assert all_sessions.of("first") is first
+    assert not second.shelf.folder.exists()
+    first.jobs.clear()
+    assert not all_sessions.busy
+
+
+def test_a_cleared_temporary_folder_is_made_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    all_sessions = Sessions()
+    all_sessions.of("before")
+    shutil.rmtree(tmp_path / "gradio")
+    (kept,) = all_sessions.of("after").shelf.keep((a_take(),), ASK)
+    assert kept.wav.exists()

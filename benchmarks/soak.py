@@ -1,0 +1,56 @@
+"""One second of music, again and again: what grows? Memory, threads, open files, files on disk.
+
+    python -m benchmarks.soak --takes 1000
+
+Every ten takes are another user's, whose page stays open; as many pages are kept as the app is told to keep
+(MUSICGEN_SESSIONS=5 here, so that the bound is reached soon). Prints a line for each tenth of the way, then one JSON
+object with the last line's growth over the middle one's.
+"""
+
+import argparse
+import json
+import time
+
+import psutil
+from gradio_client import Client
+
+from benchmarks.served import Served, served
+
+TOKENS = 53  # 1 s
+TAKES_PER_USER = 10
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--takes", type=int, default=1_000)
+options = parser.parse_args()
+
+
+def census(app: Served) -> dict[str, float]:
+    page = psutil.Process(app.pid)
+    engines = [child for child in page.children() if child.memory_info().rss > 100e6]
+    files = [path for path in app.folder.rglob("*") if path.is_file()]
+    return {
+        "page_mb": page.memory_info().rss / 1e6,
+        "engine_mb": sum(engine.memory_info().rss for engine in engines) / 1e6,
+        "page_threads": page.num_threads(),
+        "engine_threads": sum(engine.num_threads() for engine in engines),
+        "page_open": page.num_fds(),
+        "engine_open": sum(engine.num_fds() for engine in engines),
+        "files": len(files),
+        "files_mb": sum(path.stat().st_size for path in files) / 1e6,
+    }
+
+
+counts: list[dict[str, float]] = []
+with served(MUSICGEN_SESSIONS="5") as app:
+    started = time.perf_counter()
+    clients: list[Client] = []
+    for take in range(options.takes):
+        if take % TAKES_PER_USER == 0:
+            clients = [*clients[-20:], Client(app.url, verbose=False, download_files=False)]
+        clients[-1].predict(prompt="bells", seed=take, max_new_tokens=TOKENS, api_name="/text")
+        if (take + 1) % max(1, options.takes // 10) == 0:
+            counts.append({"takes": take + 1, "seconds": time.perf_counter() - started, **census(app)})
+            print("  ".join(f"{name} {value:.0f}" for name, value in counts[-1].items()), flush=True)
+middle, last = counts[len(counts) // 2 - 1], counts[-1]
+growth = {name: round(last[name] - middle[name], 1) for name in last}
+print(json.dumps({"counts": [{name: round(v, 1) for name, v in count.items()} for count in counts], "growth": growth}))

@@ -1,0 +1,140 @@
+"""What strangers must not get from the page's server: its memory, its disk, its network, its good name.
+
+Gradio bounds each uploaded file, but neither their number nor the size of other messages; it sends browsers on to any
+address that stands behind /file=, fetches addresses that a caller gives instead of a file, and remembers for ever the
+name of each file that it has handed out.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import gradio as gr
+from gradio.context import LocalContext
+from gradio.utils import get_upload_folder
+from gradio_client.utils import is_http_url_like
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from musicgen_ui.errors import MachineError
+from musicgen_ui.limits import Limits
+from musicgen_ui.locales import choose_language
+from musicgen_ui.ui.strings import language_of, say
+
+MESSAGE_BYTES = 4 * 1024 * 1024
+"""of a call that brings no files"""
+_EVENTS = 1_000  # more than ever wait at once: those Gradio still writes to
+_NAMES = 500  # of files, beyond which it is looked which of them are still there
+_FORM_BYTES = 64 * 1024  # what a form adds to the files in it
+_ELSEWHERE = re.compile(r"/file=\s*https?:", re.I)
+
+
+class Guard:
+    """Stands around the whole server (ASGI)."""
+
+    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+        self._app = app
+        self._upload_bytes = limits.prompts * limits.clip_bytes + _FORM_BYTES
+        self._free_bytes = limits.free_disk_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        uploads = scope["path"].rstrip("/").endswith("/upload")
+        most = self._upload_bytes if uploads else MESSAGE_BYTES
+        refusal = None
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > most:
+            refusal = PlainTextResponse(_too_long(most), 413)
+        elif uploads and _free_disk() < self._free_bytes:
+            language = choose_language(headers.get("accept-language"))
+            refusal = PlainTextResponse(MachineError("error.upload_disk_full").in_language(language), 507)
+        elif _ELSEWHERE.search(scope["path"]):
+            refusal = PlainTextResponse("Not found", 404)
+
+        got = 0
+        answered = False
+
+        async def bounded() -> Message:
+            nonlocal got
+            message = await receive()
+            got += len(message.get("body", b""))
+            if got > most:  # a body that came without its length
+                raise _TooLong
+            return message
+
+        async def labelled(message: Message) -> None:
+            nonlocal answered
+            answered = True
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        try:
+            await (refusal or self._app)(scope, bounded, labelled)
+        except _TooLong:
+            if not answered:
+                await PlainTextResponse(_too_long(most), 413)(scope, receive, labelled)
+
+
+def _free_disk() -> int:
+    """Bytes, where uploads go. Makes the folder where there is none: systems clear /tmp of what is old."""
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    return shutil.disk_usage(folder).free
+
+
+class _TooLong(Exception):
+    pass
+
+
+def _too_long(most: int) -> str:
+    return f"At most {most} bytes can be sent at once."
+
+
+def guarded(limits: Limits) -> list[Middleware]:
+    """For FastAPI's `middleware`."""
+    return [Middleware(Guard, limits=limits)]
+
+
+class _Last(dict):
+    """The last `_EVENTS` entries."""
+
+    def __setitem__(self, key, value) -> None:
+        super().__setitem__(key, value)
+        while len(self) > _EVENTS:
+            del self[next(iter(self))]
+
+
+def forget_events(page: gr.Blocks) -> None:
+    """Call after `page.queue`. Gradio notes every event, for its dashboard, and after each one goes through all that
+    ever were: after some weeks that would be all it does."""
+    page._queue.event_analytics = _Last()
+
+
+def guard_files(page: gr.Blocks) -> None:
+    """From now on no component of `page` takes an address for a file, and none remembers files that are long gone."""
+    for block in page.blocks.values():
+        _guard_files(block)
+
+
+def _guard_files(block: gr.blocks.Block) -> None:
+    keep = block.async_move_resource_to_block_cache
+    names = block.temp_files  # Gradio takes out of it only what it deletes itself
+    most = _NAMES
+
+    async def keep_local(path) -> str | None:
+        nonlocal most
+        if is_http_url_like(str(path)):
+            raise gr.Error(say(language_of(LocalContext.request.get(None)), "page.error.api_audio"))
+        if len(names) >= most:
+            names.difference_update([name for name in names if not os.path.exists(name)])
+            most = 2 * len(names) + _NAMES
+        return await keep(path)
+
+    setattr(block, "async_move_resource_to_block_cache", keep_local)  # noqa: B010 (mypy: a method)

@@ -1,0 +1,82 @@
+"""The guard around the page's server, without one."""
+
+import asyncio
+from pathlib import Path
+
+import gradio as gr
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from musicgen_ui.limits import Limits
+from musicgen_ui.ui.broadcast import Broadcasts
+from musicgen_ui.ui.guard import MESSAGE_BYTES, guard_files, guarded
+from musicgen_ui.ui.page import build_page
+from tests.ui.fake_engine import FakeEngine
+
+
+def test_names_of_files_that_are_gone_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with gr.Blocks() as page:
+        player = gr.Audio()
+    guard_files(page)
+    stays = tmp_path / "stays.wav"
+    stays.touch()
+
+    async def hand_out() -> None:
+        await player.async_move_resource_to_block_cache(str(stays))
+        for number in range(3_000):
+            path = tmp_path / f"take-{number}.wav"
+            path.touch()
+            await player.async_move_resource_to_block_cache(str(path))
+            path.unlink()
+
+    asyncio.run(hand_out())
+    assert len(player.temp_files) < 600
+    assert str(stays) in player.temp_files
+    assert player.temp_files is next(files for files in page.temp_file_sets if str(stays) in files)
+
+
+async def count(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(str(len(await request.body())))
+
+
+@pytest.mark.parametrize("path", ["/call", "/gradio_api/upload"])
+@pytest.mark.parametrize("told", [True, False])
+def test_messages_are_bounded_whether_their_length_is_told_or_not(path: str, told: bool, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    limits = Limits(prompts=2, clip_bytes=3_000_000, free_disk_bytes=0)
+    most = MESSAGE_BYTES if path == "/call" else 6_000_000
+    app = Starlette(routes=[Route(path, count, methods=["POST"])], middleware=guarded(limits))
+
+    async def answer(size: int) -> httpx.Response:
+        async def pieces():
+            for _ in range(size // 1_000):
+                yield b" " * 1_000
+
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://page") as client:
+            return await client.post(path, content=b" " * size if told else pieces())
+
+    fits, beyond = asyncio.run(answer(most // 1_000 * 1_000)), asyncio.run(answer(most + 1_000_000))
+    assert (fits.status_code, fits.text) == (200, str(most // 1_000 * 1_000))
+    assert fits.headers["x-content-type-options"] == "nosniff"
+    assert beyond.status_code == 413
+    assert "At most" in beyond.text
+
+
+def test_events_of_long_ago_are_forgotten_and_cost_nothing() -> None:
+    limits = Limits()
+    page = build_page(FakeEngine(limits), limits, Broadcasts())
+    queue = page._queue
+    for number in range(20_000):
+        queue.event_analytics[f"event {number}"] = {"status": "queued", "process_time": None, "function": "text"}
+        queue.event_analytics[f"event {number}"] |= {"status": "success", "process_time": 1.0}
+        if number < 3 or number > 19_990:
+            queue.compute_analytics_summary(queue.event_analytics)
+    assert len(queue.event_analytics) == 1_000
+    assert "event 19999" in queue.event_analytics
+    assert queue.event_count_at_last_cache <= 1_000

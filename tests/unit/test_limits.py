@@ -1,0 +1,79 @@
+"""Limits: what the machine can bear, what its owner says instead, and the one sentence for what can't be."""
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from musicgen_ui import limits
+from musicgen_ui.errors import InputError
+from musicgen_ui.limits import Limits
+from musicgen_ui.locales import LANGUAGES
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("cores", "gigabytes", "queue", "rows"), [(1, 2, 8, 2), (2, 5, 16, 4), (32, 64, 64, 8)])
+def test_the_machine_decides(monkeypatch, cores, gigabytes, queue, rows):
+    monkeypatch.setattr(limits, "processors", lambda environment: cores)
+    monkeypatch.setattr(limits, "total_bytes", lambda: gigabytes * 1e9)
+    chosen = Limits.of_this_machine({})
+    assert (chosen.queue, chosen.rows) == (queue, rows)
+    assert chosen.takes <= rows
+    assert chosen.prompts <= rows
+    assert chosen.queue_per_user <= queue
+    assert 10 <= chosen.sessions <= 500
+
+
+def test_its_owner_overrides_every_limit():
+    given = {f"MUSICGEN_{field.name.upper()}": "1" for field in fields(Limits)}
+    chosen = Limits.of_this_machine(given | {"SPACE_ID": "some/body", "MUSICGEN_QUEUE": " 8 "})
+    assert chosen.queue == 8
+    assert chosen.own_models is True
+    assert {getattr(chosen, field.name) for field in fields(Limits) if field.name != "queue"} == {1}
+    for field in fields(Limits):
+        assert type(getattr(chosen, field.name)) is field.type, field.name
+
+
+def test_what_is_within_a_lowered_limit_follows_it():
+    chosen = Limits.of_this_machine({"MUSICGEN_QUEUE": "2", "MUSICGEN_ROWS": "3", "MUSICGEN_CLIP_SECONDS": "20"})
+    assert (chosen.queue_per_user, chosen.takes, chosen.prompts, chosen.heard_seconds) == (2, 3, 3, 20)
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "many", "1.5", "1e3", "9" * 5_000, "∞"])
+def test_a_wrong_value_is_said(value):
+    with pytest.raises(InputError) as told:
+        Limits.of_this_machine({"MUSICGEN_QUEUE": value})
+    for language in LANGUAGES:
+        sentence = told.value.in_language(language)
+        assert "MUSICGEN_QUEUE" in sentence
+        assert value[:40] in sentence
+        assert len(sentence) < 200
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"MUSICGEN_OWN_MODELS": "2"},
+        {"MUSICGEN_TAKES": "9", "MUSICGEN_ROWS": "4"},
+        {"MUSICGEN_QUEUE_PER_USER": "5", "MUSICGEN_QUEUE": "4"},
+    ],
+)
+def test_what_does_not_go_together_is_said(given):
+    with pytest.raises(InputError) as told:
+        Limits.of_this_machine(given)
+    assert told.value.params["name"] in given
+
+
+@pytest.mark.parametrize(("language", "word"), [("C.UTF-8", "whole number"), ("zh_CN.UTF-8", "整数")])
+def test_the_app_does_not_start_with_a_wrong_one(language, word):
+    environment = {**os.environ, "MUSICGEN_QUEUE": "lots", "LC_ALL": language, "PYTHONUTF8": "1"}
+    process = subprocess.run(
+        [sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (process.returncode, process.stdout, process.stderr.count("\n")) == (2, "", 1)
+    assert "MUSICGEN_QUEUE" in process.stderr
+    assert word in process.stderr
