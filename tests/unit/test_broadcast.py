@@ -18,6 +18,7 @@ from musicgen_ui.events import Sound
 from musicgen_ui.ui import broadcast
 from musicgen_ui.ui.broadcast import Broadcast, Broadcasts
 from musicgen_ui.ui.routes import make_routes
+from musicgen_ui.ui.sessions import Sessions
 
 T = TypeVar("T")
 Get = Callable[[str], httpx.Response]
@@ -63,7 +64,7 @@ def broadcasts() -> Broadcasts:
 @pytest.fixture
 def get(broadcasts: Broadcasts) -> Get:
     async def answer(path: str) -> httpx.Response:
-        app = httpx.ASGITransport(Starlette(routes=make_routes(broadcasts)))
+        app = httpx.ASGITransport(Starlette(routes=make_routes(broadcasts, Sessions())))
         async with httpx.AsyncClient(transport=app, base_url="http://page") as client:
             return await client.get(f"/listen/{path}")
 

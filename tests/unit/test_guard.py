@@ -15,6 +15,7 @@ from musicgen_ui.limits import Limits
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.guard import MESSAGE_BYTES, guard_files, guarded
 from musicgen_ui.ui.page import build_page
+from musicgen_ui.ui.sessions import Sessions
 from tests.ui.fake_engine import FakeEngine
 
 
@@ -70,7 +71,7 @@ def test_messages_are_bounded_whether_their_length_is_told_or_not(path: str, tol
 
 def test_events_of_long_ago_are_forgotten_and_cost_nothing() -> None:
     limits = Limits()
-    page = build_page(FakeEngine(limits), limits, Broadcasts())
+    page = build_page(FakeEngine(limits), limits, Broadcasts(), Sessions(limits))
     queue = page._queue
     for number in range(20_000):
         queue.event_analytics[f"event {number}"] = {"status": "queued", "process_time": None, "function": "text"}
