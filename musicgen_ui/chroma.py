@@ -42,3 +42,8 @@ def chroma_features(
     one_hot = np.zeros(chroma.shape, np.float32)
     np.put_along_axis(one_hot, chroma.argmax(axis=-1)[..., None], 1.0, axis=-1)
     return one_hot
+
+
+def from_second(features: np.ndarray, seconds: float, sampling_rate: int, hop_length: int = 4_096) -> np.ndarray:
+    """`features` (clips, frames, n_chroma) as they are `seconds` into the melody, which begins again at its end."""
+    return np.roll(features, -round(seconds * sampling_rate / hop_length), axis=1)

@@ -118,9 +118,9 @@ class Engine:
         job = Job(next(self._numbers), request, owner, self)
         job.folder = place if isinstance(place, Path) else checkpoints.downloaded(place)
         if job.folder is not None:
-            checked_for_model(request, self.info(request.model))
+            checked_for_model(request, self.info(request.model), self._limits)
         elif request.model in checkpoints.MENU:  # not here yet: better refused now than after the download
-            checked_for_model(request, checkpoints.published_info(checkpoints.MENU[request.model]))
+            checked_for_model(request, checkpoints.published_info(checkpoints.MENU[request.model]), self._limits)
         with self._changed:
             if self._closed:
                 raise MachineError("error.engine_closed")
@@ -175,7 +175,7 @@ class Engine:
                 lambda done, total: job.tell(Downloading(job.request.model, done, total)),
                 lambda: job.stopping or self._closed,
             )
-            checked_for_model(job.request, self.info(job.request.model))
+            checked_for_model(job.request, self.info(job.request.model), self._limits)
         except DownloadStopped:
             pass
         except AppError as problem:

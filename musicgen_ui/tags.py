@@ -73,6 +73,7 @@ def read_record(path: str | Path) -> dict:
 def remembered(record: Mapping) -> Request:
     """The request that a record tells of, without its clip. Numbers and names are as unchecked as a user's."""
     prompt = record.get("prompt") or ""
+    frames = record.get("section_frames")
     settings = {name: record.get(name) for name in Settings.__dataclass_fields__}
     return Request(
         mode=record["mode"],
@@ -83,4 +84,5 @@ def remembered(record: Mapping) -> Request:
         seed=record.get("seed"),
         padded_seconds=record.get("padded_seconds") or 0.0,
         padded_tokens=record.get("padded_tokens") or 0,
+        section_frames=tuple(frames) if isinstance(frames, list) else (),
     )

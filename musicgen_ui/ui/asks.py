@@ -24,6 +24,7 @@ class Ask:
     takes: int = 1
     padded_seconds: float = 0.0
     padded_tokens: int = 0
+    section_frames: tuple[int, ...] = ()
     generation_config: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -48,6 +49,7 @@ class Ask:
             takes=self.takes,
             padded_seconds=self.padded_seconds,
             padded_tokens=self.padded_tokens,
+            section_frames=self.section_frames,
             generation_config=self.generation_config,
         )
 

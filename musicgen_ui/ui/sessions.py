@@ -94,6 +94,7 @@ class Session:
                 seed=take.record.get("seed", ask.seed),
                 padded_seconds=take.record.get("padded_seconds") or 0.0,
                 padded_tokens=take.record.get("padded_tokens") or 0,
+                section_frames=tuple(take.record.get("section_frames") or ()),
             )
             entry = KeptTake(
                 number, self.folder, alone, take.record, take.codes, take.seconds, len(take.samples), take.complete
