@@ -19,6 +19,7 @@ from musicgen_ui.events import Downloading, Event, Finished, Loaded, Loading, Qu
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request, checked, checked_for_model
+from musicgen_ui.windows import effort, plan
 
 _START_ATTEMPTS = 3
 log = logging.getLogger(__name__)
@@ -317,7 +318,8 @@ class Engine:
         if finished.takes and finished.takes[0].record["tokens"] >= worker.WARM_UP_TOKENS:
             record = finished.takes[0].record
             rows = len(finished.takes) * (1 + (record["guidance_scale"] > 1))
-            pace = sum(record["stages"].values()) / record["tokens"]
+            steps = effort(plan(self.info(job.request.model), 0, record["tokens"], record["section_frames"]))
+            pace = sum(record["stages"].values()) / steps
             known = self._seconds_per_token.get((job.request.model, rows), pace)
             self._seconds_per_token[job.request.model, rows] = (pace + known) / 2
 

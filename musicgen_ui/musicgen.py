@@ -47,7 +47,7 @@ from musicgen_ui.model_info import ModelInfo, read_model_info
 from musicgen_ui.request import Clip, Settings
 from musicgen_ui.sections import sections, text_at
 from musicgen_ui.take import Take
-from musicgen_ui.windows import Window, plan
+from musicgen_ui.windows import Window, held, plan
 
 _KEEPS_UP = 0.6  # share of real time that the graph engine's reading of weights may take: the rest is attention, codec
 
@@ -214,7 +214,7 @@ class MusicGen:
         ]
         longest = max(round(padded_seconds * self.sampling_rate), *(len(samples) for samples in prepared))
         # What one window holds is told of 30 s, as the reference is; a longer piece of the whole melody.
-        single = (settings.max_new_tokens or 0) <= self.info.max_length
+        single = held(self.info, 0, settings.max_new_tokens or 0)
         features = np.concatenate(
             [
                 chroma_features(

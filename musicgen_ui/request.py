@@ -144,9 +144,12 @@ def checked(request: Request, limits: Limits) -> Request:
         value = number(name, getattr(request, name), float)
         if value is None or not 0 <= value <= limits.padding:
             raise InputError("error.range", name=name, low=0, high=limits.padding, value=_shown(value))
-    frames = [number("section_frames", frame, int) for frame in request.section_frames]
-    if any(frame is None or frame < 0 for frame in frames):
-        raise InputError("error.at_least", name="section_frames", low=0, value=_shown(request.section_frames))
+    frames = []
+    for entry in request.section_frames:
+        frame = number("section_frames", entry, int)
+        if frame is None or frame < 0:
+            raise InputError("error.at_least", name="section_frames", low=0, value=_shown(entry))
+        frames.append(frame)
     check_ranges(config)
     seed = number("seed", request.seed, int)
     if seed is not None and not 0 <= seed <= MAX_SEED:

@@ -26,6 +26,14 @@ def overlap(info: ModelInfo) -> int:
     return 2 * info.max_length // 5
 
 
+def held(info: ModelInfo, given: int, tokens: int) -> bool:
+    """Whether one window holds `tokens` new tokens behind `given` frames.
+
+    Its frames are as many as `max_length`, 30 s of the music that Meta's were taught; the delay's steps come on top.
+    """
+    return given + tokens - (info.codebooks - 1) <= info.max_length
+
+
 def plan(info: ModelInfo, given: int, tokens: int, borders: Sequence[int] = ()) -> list[Window]:
     """The windows of a piece of `tokens` new tokens, by `ModelInfo.seconds`, behind `given` frames of a clip.
 
@@ -34,14 +42,13 @@ def plan(info: ModelInfo, given: int, tokens: int, borders: Sequence[int] = ()) 
     delay = info.codebooks - 1
     end = given + max(1, tokens - delay)
     borders = sorted(border for border in set(borders) if given < border < end)
-    if not borders and given + tokens <= info.max_length:
+    if not borders and held(info, given, tokens):
         return [Window(given, given, tokens)]
-    holds = max(1, info.max_length - delay)  # frames
     windows = []
     start = given
     while start < end:
-        prompt = min(start, overlap(info), holds - 1)
-        stop = min([border for border in borders if border > start] + [end, start + holds - prompt])
+        prompt = min(start, overlap(info))
+        stop = min([border for border in borders if border > start] + [end, start + info.max_length - prompt])
         windows.append(Window(start, prompt, stop - start + delay))
         start = stop
     return windows

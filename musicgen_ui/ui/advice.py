@@ -19,7 +19,7 @@ from musicgen_ui.ui.inputs import mode_choices
 from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
-from musicgen_ui.windows import effort, overlap, plan
+from musicgen_ui.windows import effort, held, overlap, plan
 
 _RESTORED = 17  # components that `restore` updates, but for the status
 _WATCH, _WATCH_READY = 2.0, 20.0  # seconds between two looks at the engine
@@ -87,7 +87,7 @@ class Advice:
         else:
             wait = say(language, "page.estimate.wait", time=seconds(language, pace * effort(windows)))
         said = f'<p class="mg-estimate"><strong>{html(music)}</strong><span>{html(wait)}</span></p>'
-        if tokens > info.max_length:
+        if not held(info, 0, tokens):
             heard = round(overlap(info) / info.frame_rate)
             said += f'<div class="mg-note">{html(say(language, "page.estimate.windows", seconds=heard))}</div>'
         return said
@@ -114,7 +114,7 @@ class Advice:
         except AppError:
             return [self._model_note(model, language), *([gr.skip()] * 6)]
         edited = changes.get(model, {})
-        bounds = gr.update(**lengths.bounds(info, edited, int(length or 0)))
+        bounds = lengths.moved(info, edited, int(length or 0))
         return [self._model_note(model, language), bounds, *_starts(info, edited)[1:]]
 
     def length_of(self, seconds: int) -> Callable[[str, Changes], object]:
@@ -126,7 +126,7 @@ class Advice:
             except AppError:
                 return gr.skip()
             edited = changes.get(model, {})
-            return gr.update(**lengths.bounds(info, edited, lengths.tokens_for(info, edited, seconds)))
+            return lengths.moved(info, edited, lengths.tokens_for(info, edited, seconds))
 
         return choose
 
@@ -147,7 +147,7 @@ class Advice:
             for value in (settings[name] for name in ("guidance_scale", "do_sample", "temperature", "top_k", "top_p"))
         ]
         length = settings["max_new_tokens"] or controls.first_length(info, edited)
-        bounds = gr.update(**lengths.bounds(info, edited, length))
+        bounds = lengths.moved(info, edited, length)
         prompt = "".join(asked.prompts)
         hears = asked.mode in ("continue", "melody")
         name, clip = Path(path).name, str(record.get("clip") or "?")
@@ -222,7 +222,7 @@ def _starts(info: ModelInfo, changes: Mapping[str, object]) -> list[object]:
     """Updates for length, guidance, sampling, temperature, top-k, top-p: what `generation_config` says."""
     start = controls.first_settings(info, changes)
     return [
-        gr.update(**lengths.bounds(info, changes, controls.first_length(info, changes))),
+        lengths.moved(info, changes, controls.first_length(info, changes)),
         start.guidance_scale,
         bool(start.do_sample),
         start.temperature,

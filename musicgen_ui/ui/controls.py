@@ -43,8 +43,11 @@ def _unchecked(component: gr.components.Component) -> None:
 
 
 def build_length(info: ModelInfo) -> gr.Slider:
+    ends = bounds(info, {}, first_length(info, {}))
     length = gr.Slider(
-        **bounds(info, {}, first_length(info, {})),
+        minimum=ends.minimum,
+        maximum=ends.maximum,
+        value=ends.value,
         step=1,
         label=text("page.length"),
         info=text("page.length.info"),

@@ -2,6 +2,7 @@
 for, and a few lengths to click. A slider to five minutes alone would make ten seconds hard to hit."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import gradio as gr
 
@@ -12,6 +13,14 @@ from musicgen_ui.ui.strings import text
 
 LENGTHS = (10, 30, 60, 120, 300)  # s
 _NEARLY = 0.5  # s that what the model holds may be shorter than the length that was clicked
+
+
+class Bounds(NamedTuple):
+    """The slider's ends, and a value within them, in tokens."""
+
+    minimum: int
+    maximum: int
+    value: int
 
 
 def build_lengths() -> dict[int, gr.Button]:
@@ -30,10 +39,16 @@ def longest(info: ModelInfo, changes: Mapping[str, object]) -> int:
     return number("max_length", changes.get("max_length"), int) or info.tokens(Limits.piece_seconds)
 
 
-def bounds(info: ModelInfo, changes: Mapping[str, object], tokens: int) -> dict[str, object]:
-    """What the slider needs for `tokens`: its ends, and the tokens within them."""
+def bounds(info: ModelInfo, changes: Mapping[str, object], tokens: int) -> Bounds:
+    """What the slider needs for `tokens`."""
     most = room(info, changes) if tokens <= room(info, changes) else longest(info, changes)
-    return {"minimum": info.codebooks, "maximum": most, "value": min(max(tokens, info.codebooks), most)}
+    return Bounds(info.codebooks, most, min(max(tokens, info.codebooks), most))
+
+
+def moved(info: ModelInfo, changes: Mapping[str, object], tokens: int) -> object:
+    """An update of the slider to `tokens`."""
+    ends = bounds(info, changes, tokens)
+    return gr.update(minimum=ends.minimum, maximum=ends.maximum, value=ends.value)
 
 
 def tokens_for(info: ModelInfo, changes: Mapping[str, object], seconds: float) -> int:

@@ -22,7 +22,7 @@ INFO = ModelInfo("nano", 32_000, 50.0, 4, 1, False, {"max_length": 1_500})
     ],
 )
 def test_the_slider_reaches_beyond_one_window_once_that_is_asked_for(tokens, changes, reach, value):
-    assert lengths.bounds(INFO, changes, tokens) == {"minimum": 4, "maximum": reach, "value": value}
+    assert lengths.bounds(INFO, changes, tokens) == (4, reach, value)
 
 
 def test_thirty_seconds_are_what_the_model_holds_at_once():

@@ -8,16 +8,16 @@ from musicgen_ui.windows import Window, effort, overlap, plan
 INFO = ModelInfo("tiny", 32_000, 50.0, 4, 1, False, {"max_length": 1_500})
 
 
-@pytest.mark.parametrize(("given", "tokens"), [(0, 4), (0, 1_500), (0, 3), (500, 1_000), (1_496, 4)])
+@pytest.mark.parametrize(("given", "tokens"), [(0, 4), (0, 1_503), (0, 3), (500, 1_000), (1_496, 4)])
 def test_what_the_model_holds_is_one_window_behind_all_of_the_clip(given, tokens):
     assert plan(INFO, given, tokens) == [Window(given, given, tokens)]
 
 
 def test_what_it_does_not_hold_is_continued_behind_twelve_seconds():
     assert overlap(INFO) == 600
-    assert plan(INFO, 0, 3_003) == [Window(0, 0, 1_500), Window(1_497, 600, 900), Window(2_394, 600, 609)]
+    assert plan(INFO, 0, 3_003) == [Window(0, 0, 1_503), Window(1_500, 600, 903), Window(2_400, 600, 603)]
     assert plan(INFO, 1_500, 500) == [Window(1_500, 600, 500)]
-    assert plan(INFO, 100, 1_503) == [Window(100, 100, 1_400), Window(1_497, 600, 106)]
+    assert plan(INFO, 100, 1_503) == [Window(100, 100, 1_403), Window(1_500, 600, 103)]
 
 
 def test_a_border_begins_a_window():
@@ -37,7 +37,7 @@ def test_every_frame_is_made_once_within_what_the_model_holds(max_length, given,
         assert window.start == frame
         assert 0 <= window.prompt <= window.start
         assert window.tokens > 3
-        assert window.prompt + window.tokens <= max_length
+        assert window.prompt + window.tokens - 3 <= max_length
         frame += window.tokens - 3
     assert frame == given + tokens - 3
     assert {border for border in borders if given < border < frame} <= {window.start for window in windows}
