@@ -18,13 +18,15 @@ CHUNK_SECONDS = 30
 _HITS = (17, 31)  # frames of 16 ms, bins of 16 Hz at 32 kHz: what is longer than high is a tone, the rest a hit
 
 
-def tune(clip: Clip, sampling_rate: int, without_drums: bool = False) -> np.ndarray:
+def tune(
+    clip: Clip, sampling_rate: int, without_drums: bool = False, chunk_seconds: float = CHUNK_SECONDS
+) -> np.ndarray:
     """What there is of `clip` to be followed: (samples,) at `sampling_rate` Hz, its channels mixed.
 
     `without_drums`: as `without_hits` leaves it.
     """
     samples = with_channels(resampled(clip.samples, clip.sampling_rate, sampling_rate), 1)[0]
-    samples = samples[: CHUNK_SECONDS * sampling_rate]
+    samples = samples[: round(chunk_seconds * sampling_rate)]
     return without_hits(samples) if without_drums else samples
 
 
@@ -79,3 +81,8 @@ def chroma_strengths(
     chroma = np.einsum("cf,bft->btc", filters, power)
     # The reference scales each frame by its maximum, at least 1e-6, before the argmax: ties go the same way.
     return chroma / np.maximum(chroma.max(axis=-1, keepdims=True), 1e-6)
+
+
+def from_second(features: np.ndarray, seconds: float, sampling_rate: int, hop_length: int = 4_096) -> np.ndarray:
+    """`features` (clips, frames, n_chroma) as they are `seconds` into the melody, which begins again at its end."""
+    return np.roll(features, -round(seconds * sampling_rate / hop_length), axis=1)

@@ -30,6 +30,7 @@ from musicgen_ui.take import Take
 EXAMPLES = """\
 examples:
   python -m musicgen_ui "slow piano in A minor" --seconds 8 --seed 7 --out take.wav
+  python -m musicgen_ui "0:00 calm piano | 0:30 drums come in" --seconds 60 --out minute.wav
   python -m musicgen_ui --audio clip.wav --mode melody "as a string quartet" --out take.flac
   python -m musicgen_ui --unconditional --takes 2 --out take.mp3
   python -m musicgen_ui --from take.wav --seed 8 --out another.wav
@@ -75,8 +76,7 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     folder = place if isinstance(place, Path) else download(place, progress.downloading(model), stop.is_set)
     info = checkpoints.info(model)
     if options.seconds is not None:
-        request = _with_seconds(request, info.tokens(_seconds(options)))
-    asked = request.settings.max_new_tokens
+        request = _with_seconds(request, info.tokens(_seconds(options, limits)))
     request = checked_for_model(request, info)
 
     from musicgen_ui.memory import check_room_for, peak_bytes
@@ -95,9 +95,6 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     progress.clear()
     loops, unlooped = _write_loops(takes, files, language) if options.loop else ([], "")
     save_seconds = time.perf_counter() - started
-    if asked is not None and takes and takes[0].record["max_new_tokens"] < asked:
-        made = info.seconds(takes[0].record["max_new_tokens"])
-        print(sentence(language, "cli.held", model=model, seconds=f"{made:.1f}"), file=sys.stderr)
     if options.json:
         stages = {"load": load_seconds, **(takes[0].record["stages"] if takes else {}), "save": save_seconds}
         print(
@@ -133,6 +130,8 @@ def _request(options: argparse.Namespace, limits: Limits) -> Request:
             raise InputError("error.record_needs_clip", name=Path(options.remembered).name)
         if options.seconds is not None:
             before = replace(before, settings=replace(before.settings, max_new_tokens=None))
+        if options.prompt:
+            before = replace(before, section_frames=())
     mode = _mode(options, before)
     if mode == "unconditional" and options.prompt:
         raise InputError("error.prompt_unused")
@@ -188,12 +187,13 @@ def _mode(options: argparse.Namespace, before: Request) -> str:
     return "melody" if model in checkpoints.MENU and checkpoints.MENU[model].melody else "continue"
 
 
-def _seconds(options: argparse.Namespace) -> float:
+def _seconds(options: argparse.Namespace, limits: Limits) -> float:
     if options.max_new_tokens is not None:
         raise InputError("cli.seconds_or_tokens")
     seconds = number("seconds", options.seconds, float)
-    if seconds is None or not 0.1 <= seconds <= 3_600:
-        raise InputError("error.range", name="seconds", low=0.1, high=3_600, value=options.seconds)
+    if seconds is None or not 0.1 <= seconds <= limits.piece_seconds:
+        high = round(limits.piece_seconds)
+        raise InputError("error.range", name="seconds", low=0.1, high=high, value=options.seconds)
     return float(seconds)
 
 
@@ -299,7 +299,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("prompt", nargs="*", help="what the music should be; several prompts make one batch")
+    add(
+        "prompt",
+        nargs="*",
+        help="what the music should be, with times if it changes on the way; several prompts make one batch",
+    )
     add("--unconditional", action="store_true", help="music without any description")
     add("--audio", action="append", default=[], metavar="FILE", help="a clip to continue or to follow; may be repeated")
     add("--mode", choices=("text", "continue", "melody"), help="what to do with the clip (default: what the model can)")
@@ -311,7 +315,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--engine", metavar="|".join(ENGINES), help="what runs the decoder (default: auto)")
     add("--from", dest="remembered", metavar="FILE", help="as the take in this file was made; other options go before")
-    add("--seconds", metavar="S", help="how much new music (default: as the model's generation config says)")
+    add("--seconds", metavar="S", help="how much new music, up to 300 (default: as the model's generation config says)")
     add("--max-new-tokens", metavar="N", help="the same in decoding steps")
     add("--guidance", metavar="G", help="guidance_scale: how closely to keep to the description (config: mostly 3)")
     add("--greedy", action="store_true", help="take the likeliest token at each step instead of sampling")

@@ -22,6 +22,7 @@ from musicgen_ui.journal import Health, Journal, Times
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request, checked, checked_for_model
+from musicgen_ui.windows import effort, plan
 
 _START_ATTEMPTS = 3
 log = logging.getLogger(__name__)
@@ -168,9 +169,9 @@ class Engine:
         job = Job(next(self._numbers), request, owner, self)
         job.folder = place if isinstance(place, Path) else checkpoints.downloaded(place)
         if job.folder is not None:
-            checked_for_model(request, self.info(request.model))
+            checked_for_model(request, self.info(request.model), self._limits)
         elif request.model in checkpoints.MENU:  # not here yet: better refused now than after the download
-            checked_for_model(request, checkpoints.published_info(checkpoints.MENU[request.model]))
+            checked_for_model(request, checkpoints.published_info(checkpoints.MENU[request.model]), self._limits)
         with self._changed:
             if self._closed:
                 raise MachineError("error.engine_closed")
@@ -227,7 +228,7 @@ class Engine:
                 lambda done, total: job.tell(Downloading(job.request.model, done, total)),
                 lambda: job.stopping or self._closed,
             )
-            checked_for_model(job.request, self.info(job.request.model))
+            checked_for_model(job.request, self.info(job.request.model), self._limits)
         except DownloadStopped:
             pass
         except AppError as problem:
@@ -376,7 +377,8 @@ class Engine:
         if finished.takes and finished.takes[0].record["tokens"] >= worker.WARM_UP_TOKENS:
             record = finished.takes[0].record
             rows = len(finished.takes) * (1 + (record["guidance_scale"] > 1))
-            pace = sum(record["stages"].values()) / record["tokens"]
+            steps = effort(plan(self.info(job.request.model), 0, record["tokens"], record["section_frames"]))
+            pace = sum(record["stages"].values()) / steps
             known = self._seconds_per_token.get((job.request.model, rows), pace)
             self._seconds_per_token[job.request.model, rows] = (pace + known) / 2
 

@@ -18,6 +18,7 @@ PROFILES = {
 TEMPO_TOLERANCE = 0.04
 TONICS = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
 _SHORTEST = 3.0  # s: less tells neither tempo nor key
+_LONGEST = 60.0  # s that tempo and key are measured on: time and memory grow with them, what they tell hardly does
 _QUIETEST = -70.0  # LUFS, the gate of BS.1770
 _STEADY = 0.15  # of the onsets' autocorrelation at the tempo; below there is no beat
 _SURE = 0.5  # correlation below which no key is claimed
@@ -42,8 +43,11 @@ class Heard:
 
 
 def hear(samples: np.ndarray, sampling_rate: int) -> Heard:
-    """samples (channels, samples) float32, full scale ±1. Takes about a second for half a minute of music."""
-    mono = samples.mean(axis=0)
+    """samples (channels, samples) float32, full scale ±1. Takes about a second for half a minute of music.
+
+    Tempo and key are the first minute's.
+    """
+    mono = samples[:, : round(_LONGEST * sampling_rate)].mean(axis=0)
     loudness = _loudness(samples, sampling_rate)
     if loudness is None or mono.size < _SHORTEST * sampling_rate:
         return Heard(None, None, None, loudness)

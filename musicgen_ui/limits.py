@@ -27,11 +27,13 @@ class Limits:
     takes: int = 4
     rows: int = 8
     """prompts × takes: the rows of one batch"""
+    piece_seconds: float = 300.0
+    """a piece, its clip included"""
     clip_bytes: int = 50 * 1024 * 1024
     clip_seconds: float = 600.0
     """a longer file is refused unread"""
-    heard_seconds: float = 60.0
-    """of a longer file the first so many seconds are read"""
+    heard_seconds: float = 300.0
+    """of a longer file the first so many seconds are read: as much as a piece may begin with"""
     clip_channels: int = 32
     clips_bytes: int = 200 * 1024 * 1024
     """of memory that the clips of one request take once they are read: eight minutes of 48 kHz stereo"""

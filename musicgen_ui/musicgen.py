@@ -6,8 +6,9 @@ of the engines: `mindnlp` is MindNLP's own `generate`, the reference, to which t
 """
 
 import json
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,11 +23,12 @@ from musicgen_ui import cures  # MindNLP first: it stands in for torch when tran
 from transformers import AutoTokenizer, EncodecFeatureExtractor, GenerationConfig
 
 from musicgen_ui.audio import resampled, with_channels
-from musicgen_ui.chroma import chroma_features, tune
+from musicgen_ui.chroma import CHUNK_SECONDS, chroma_features, from_second, tune
 from musicgen_ui.decoding.codec import StreamingCodec, encode, load_codec
 from musicgen_ui.decoding.conditioning import MAX_TEXT_TOKENS, Conditioner
 from musicgen_ui.decoding.graph import GraphDecoder, read_speed
 from musicgen_ui.decoding.packing import can_quantize
+from musicgen_ui.decoding.piece import Piece, Progress, Stopped, never, no_progress
 from musicgen_ui.decoding.quantized import QuantizedDecoder
 from musicgen_ui.decoding.reference import Reference
 from musicgen_ui.decoding.sounds import Heard, Sounds, unheard
@@ -38,28 +40,17 @@ from musicgen_ui.decoding.tokens import (
     DelayPattern,
     Embeddings,
     generate_tokens,
-    undelayed,
 )
 from musicgen_ui.decoding.weights import Tensors, decoder_weights
 from musicgen_ui.errors import InputError
 from musicgen_ui.model_info import ModelInfo, read_model_info
 from musicgen_ui.request import Clip, Settings
 from musicgen_ui.script import script_of
+from musicgen_ui.sections import sections, text_at
 from musicgen_ui.take import Take
-
-Progress = Callable[[str, int, int], None]
-"""called as (stage, done, total): "tokens" at every decoding step, "codec" when the last of the sound is decoded"""
-Stopped = Callable[[], bool]
+from musicgen_ui.windows import Window, held, plan
 
 _KEEPS_UP = 0.6  # share of real time that the graph engine's reading of weights may take: the rest is attention, codec
-
-
-def no_progress(stage: str, done: int, total: int) -> None:
-    pass
-
-
-def never() -> bool:
-    return False
 
 
 class MusicGen:
@@ -221,12 +212,21 @@ class MusicGen:
         if not self.info.melody:
             raise InputError("error.model_cannot_follow", model=self.info.name)
         started = time.perf_counter()
-        prepared = [tune(clip, self.sampling_rate, without_drums) for clip in clips]
+        # What one window holds is told of 30 s, as the reference is; a longer piece of the whole melody.
+        single = held(self.info, 0, settings.max_new_tokens or 0)
+        seconds = CHUNK_SECONDS if single else max(CHUNK_SECONDS, *(clip.seconds for clip in clips))
+        prepared = [tune(clip, self.sampling_rate, without_drums, seconds) for clip in clips]
         longest = max(round(padded_seconds * self.sampling_rate), *(len(samples) for samples in prepared))
-        features = chroma_features(
-            [np.pad(samples, (0, longest - len(samples))) for samples in prepared],
-            self.sampling_rate,
-            n_chroma=self._config["num_chroma"],
+        features = np.concatenate(
+            [
+                chroma_features(
+                    [np.pad(samples, (0, longest - len(samples)))],
+                    self.sampling_rate,
+                    n_chroma=self._config["num_chroma"],
+                    chunk_seconds=CHUNK_SECONDS if single else math.ceil(longest / self.sampling_rate),
+                )
+                for samples in prepared
+            ]
         )
         record = {
             "mode": "melody",
@@ -247,6 +247,7 @@ class MusicGen:
         padding: Sequence[int] = (),
         chroma: np.ndarray | None = None,
         padded_tokens: int = 0,
+        section_frames: Sequence[int] = (),
         engine: str = "auto",
         generation_config: Mapping[str, Any] = MappingProxyType({}),
         progress: Progress = no_progress,
@@ -255,9 +256,10 @@ class MusicGen:
     ) -> list[Take]:
         """The path of all verbs: prepare the conditioning, generate tokens, decode them, one row per take.
 
+        What the model can't hold at once is made in windows (windows.py); each of a prompt's sections begins one.
         prompt_codes: (clips, codebooks, frames); padding: samples on the left of each clip;
         chroma: (clips, frames, 12); padded_tokens: pads the text to so many tokens, if it has fewer;
-        record: what the verb has to say about the takes.
+        section_frames: where windows begin besides; record: what the verb has to say about the takes.
         """
         conditions = max(len(prompts), len(clips))
         if len(prompts) not in (1, conditions) or (clips and len(clips) not in (1, conditions)):
@@ -276,55 +278,50 @@ class MusicGen:
         settings = settings.superseding(config)
         if chroma is None and not any(row.prompt for row in rows):
             settings = replace(settings, guidance_scale=1.0)  # nothing to guide towards: both halves would be the same
+        cut = [padding[row.clip] for row in rows] if padding else [0] * len(rows)
+        parts = [self._sections(row.prompt, samples) for row, samples in zip(rows, cut, strict=True)]
         if len(prompts) > 1 or padded_tokens:
-            padded_tokens = min(MAX_TEXT_TOKENS, max(padded_tokens, self._conditioner.tokens(prompts)))
+            texts = [text for row in parts for _, text in row]
+            padded_tokens = min(MAX_TEXT_TOKENS, max(padded_tokens, self._conditioner.tokens(texts)))
         engine = self.engine_for(engine)
         new_tokens = settings.max_new_tokens or self.info.max_new_tokens
-        cut = [padding[row.clip] for row in rows] if padding else []
-        sounds = Sounds(self._streaming, len(rows), self.info.channels, prompt_codes, cut, heard)
-        start_steps = 1 + (0 if prompt_codes is None else prompt_codes.shape[-1])
-        begun = 0.0
-
-        def after_step(columns: np.ndarray) -> bool:
-            nonlocal begun
-            done = columns.shape[-1] - start_steps
-            if not done:
-                begun = time.perf_counter()
-            progress("tokens", done, new_tokens)
-            if stopped() and done < new_tokens:
-                return False
-            sounds.advance(columns)
-            return True
-
+        if prompt_codes is None:
+            prompt_codes = np.empty((len(rows), self.weights.codebooks, 0), np.int64)
+        given = prompt_codes.shape[-1]
+        section_frames = sorted({*section_frames, *(frame for row in parts for frame, _ in row[1:])})
+        windows = plan(self.info, given, new_tokens, section_frames)
+        sounds = Sounds(self._streaming, len(rows), self.info.channels, cut, heard)
+        piece = Piece(prompt_codes, self.info.channels, new_tokens, sounds, progress, stopped)
+        generators = [np.random.default_rng(row.seed) for row in rows]
         started = time.perf_counter()
-        columns = self._generate_tokens(engine, rows, padded_tokens, settings, config, prompt_codes, chroma, after_step)
-        tokens = columns.shape[-1] - start_steps
-        stages = {**record.get("stages", {}), "text_encoder": begun - started}
-        stages["decoder"] = time.perf_counter() - begun - sounds.seconds
-        codes = undelayed(columns, self.info.channels, prompt_codes)
-        if codes.shape[-1] <= (0 if prompt_codes is None else prompt_codes.shape[-1]):
+        self._generate_windows(engine, piece, windows, parts, padded_tokens, settings, config, chroma, generators)
+        stages = {**record.get("stages", {}), "text_encoder": piece.told_seconds}
+        stages["decoder"] = time.perf_counter() - started - piece.told_seconds - sounds.seconds
+        if piece.frames <= given:
             return []  # stopped before the first whole frame
-        progress("codec", tokens, new_tokens)
-        sounds.advance(columns, last=True)
+        piece.end()
         stages["codec"] = sounds.seconds
-        complete = tokens == new_tokens
+        complete = piece.tokens == new_tokens
 
         common = {
             "model": self.info.name,
             "engine": engine,
             **vars(settings),
             "padded_tokens": padded_tokens,
-            "tokens": tokens,
+            "section_frames": section_frames,
+            "windows": len(windows),
+            "tokens": piece.tokens,
             "complete": complete,
             "stages": {stage: round(seconds, 3) for stage, seconds in stages.items()},
             "versions": {name: version(name) for name in ("mindspore", "mindnlp", "transformers")},
         }
         takes = []
-        for number, (row, code) in enumerate(zip(rows, codes, strict=True)):
+        for number, (row, code) in enumerate(zip(rows, piece.codes(), strict=True)):
             sound = sounds.samples(number)
-            text_tokens = padded_tokens or self._conditioner.tokens([row.prompt])
+            first = parts[number][0][1]  # section's text
+            text_tokens = padded_tokens or self._conditioner.tokens([first])
             shapes = {"text_encoder": [text_tokens, self._conditioner.state_width]}
-            if prompt_codes is not None:
+            if given:
                 shapes["clip_encoder"] = list(prompt_codes.shape[1:])
             if chroma is not None:
                 shapes["chroma"] = list(chroma.shape[1:])
@@ -344,11 +341,16 @@ class MusicGen:
                     sampling_rate=self.sampling_rate,
                     codes=code.astype(np.int16),
                     complete=complete,
-                    record={**told, "script": script_of(told, self.info)},
-                    text=self._conditioner.read(row.prompt),
+                    record={**told, "script": script_of(told, self.info) if len(windows) == 1 else ""},
+                    text=self._conditioner.read(first),
                 )
             )
         return takes
+
+    def _sections(self, prompt: str, padding: int) -> list[tuple[int, str]]:
+        """(first frame, text) of each section of `prompt`, whose piece begins behind `padding` samples of the batch."""
+        begin = padding / self.sampling_rate
+        return [(round((begin + section.start) * self.frame_rate), section.text) for section in sections(prompt)]
 
     def engine_for(self, engine: str) -> str:
         """The engine that `auto` stands for on this machine; any other is itself.
@@ -364,20 +366,55 @@ class MusicGen:
             return "graph"
         return "int8"
 
+    def _generate_windows(
+        self,
+        engine: str,
+        piece: Piece,
+        windows: Sequence[Window],
+        parts: Sequence[Sequence[tuple[int, str]]],
+        padded_tokens: int,
+        settings: Settings,
+        config: Mapping[str, Any],
+        chroma: np.ndarray | None,
+        generators: Sequence[np.random.Generator],
+    ) -> None:
+        """Fills `piece`, window by window, until it is whole or stopped. Generators go on over the windows.
+
+        The melody goes on too, as in audiocraft: each window is told of it from where its prompt begins, so that what
+        it hears of the music and of the melody belong together; a melody that is over begins again.
+        """
+        room = max(1 + window.prompt + window.tokens for window in windows)
+        for window in windows:
+            texts = [text_at(row, window.start) for row in parts]
+            melody = chroma
+            if chroma is not None:
+                begin = (window.start - window.prompt) / self.frame_rate
+                melody = from_second(chroma, begin, self.sampling_rate)
+            told = replace(settings, max_new_tokens=window.tokens)
+            self._generate_tokens(
+                engine, texts, padded_tokens, told, config, piece.begin(window), melody, generators,
+                piece.after_step, room,
+            )  # fmt: skip
+            if piece.stopped:
+                return
+
     def _generate_tokens(
         self,
         engine: str,
-        rows: Sequence["_Row"],
+        texts: Sequence[str],
         padded_tokens: int,
         settings: Settings,
         config: Mapping[str, Any],
         prompt_codes: np.ndarray | None,
         chroma: np.ndarray | None,
+        generators: Sequence[np.random.Generator],
         after_step: AfterStep,
+        room: int,
     ) -> np.ndarray:
-        """Columns (rows, codebooks, steps): all, or what `after_step` allows. Codes and chroma come one per row."""
-        texts = [row.prompt for row in rows]
-        generators = [np.random.default_rng(row.seed) for row in rows]
+        """Columns (rows, codebooks, steps): all, or what `after_step` allows.
+
+        Texts, codes, chroma and generators come one per row; `room` is as in `generate_tokens`.
+        """
         if engine == "mindnlp":
             width = padded_tokens or self._conditioner.tokens(texts)
             return self.reference.generate_tokens(
@@ -386,7 +423,7 @@ class MusicGen:
         guided = (settings.guidance_scale or 1.0) > 1.0
         conditions = self.conditions(texts, guided, padded_tokens, chroma)
         pattern = DelayPattern(
-            len(rows),
+            len(texts),
             self.weights.codebooks,
             self.info.channels,
             self.start_token,
@@ -394,7 +431,7 @@ class MusicGen:
             prompt_codes,
         )
         return generate_tokens(
-            self.decoder(engine), self.embeddings, conditions, pattern, settings, generators, after_step
+            self.decoder(engine), self.embeddings, conditions, pattern, settings, generators, after_step, room
         )
 
 

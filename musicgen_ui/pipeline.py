@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from musicgen_ui import cures
+from musicgen_ui.decoding.piece import Progress, Stopped, never, no_progress
 from musicgen_ui.decoding.sounds import Heard, unheard
-from musicgen_ui.musicgen import MusicGen, Progress, Stopped, never, no_progress
+from musicgen_ui.musicgen import MusicGen
 from musicgen_ui.request import MAX_SEED, Request, checked_for_model
 from musicgen_ui.take import Take
 
@@ -54,6 +55,7 @@ class Pipeline:
             "settings": request.settings,
             "seeds": [(first_seed + take) % (MAX_SEED + 1) for take in range(request.takes)],
             "padded_tokens": request.padded_tokens,
+            "section_frames": request.section_frames,
             "engine": request.engine,
             "generation_config": request.generation_config,
             "progress": progress,

@@ -10,6 +10,8 @@ import numpy as np
 from musicgen_ui.errors import InputError
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
+from musicgen_ui.sections import sections
+from musicgen_ui.windows import overlap
 
 MODES = ("unconditional", "text", "continue", "melody")
 ENGINES = ("auto", "mindnlp", "graph", "int8", "int4")
@@ -61,7 +63,8 @@ class Request:
 
     Take i (from 0) is drawn with seed + i. `padded_seconds` and `padded_tokens` are how long the longest
     clip and the longest prompt of a batch were: the others are padded to that, as the reference processor
-    does, and a take's record keeps the figures so that it can be made again alone.
+    does, and a take's record keeps the figures so that it can be made again alone. So it does with
+    `section_frames`, where the sections of any of the batch's prompts begin (windows.py).
     """
 
     mode: str = "text"
@@ -76,6 +79,7 @@ class Request:
     padded_tokens: int = 0
     without_drums: bool = False
     """melody: whether hits are taken out of the clips before their tune is"""
+    section_frames: tuple[int, ...] = ()
     generation_config: Mapping[str, Any] = field(default_factory=dict)
     """this user's changes to the model's generation config; `settings` supersede them"""
 
@@ -145,6 +149,12 @@ def checked(request: Request, limits: Limits) -> Request:
         value = number(name, getattr(request, name), float)
         if value is None or not 0 <= value <= limits.padding:
             raise InputError("error.range", name=name, low=0, high=limits.padding, value=_shown(value))
+    frames = []
+    for entry in request.section_frames:
+        frame = number("section_frames", entry, int)
+        if frame is None or frame < 0:
+            raise InputError("error.at_least", name="section_frames", low=0, value=_shown(entry))
+        frames.append(frame)
     check_ranges(config)
     seed = number("seed", request.seed, int)
     if seed is not None and not 0 <= seed <= MAX_SEED:
@@ -169,38 +179,58 @@ def checked(request: Request, limits: Limits) -> Request:
         takes=takes,
         prompts=prompts,
         without_drums=without_drums,
+        section_frames=tuple(frames),
     )
 
 
-def checked_for_model(request: Request, info: ModelInfo) -> Request:
-    """`request` as `info`'s model can do it, or an InputError: the right kind of checkpoint, and room
-    for the clip and the new music together within the model's `max_length`.
+def checked_for_model(request: Request, info: ModelInfo, limits: Limits = Limits()) -> Request:
+    """`request` as `info`'s model can do it, or an InputError: the right kind of checkpoint, no more than a piece may
+    last, no section that begins behind its end.
 
-    `max_new_tokens` is held within that room; what was really used stands in the take's record.
+    A call that names no `max_new_tokens` gets what the model holds at once. A user's own `max_length` holds clip and
+    new music together within it; what was really used stands in the take's record.
     """
     if request.mode == "melody" and not info.melody:
         raise InputError("error.model_cannot_follow", model=info.name)
     if request.mode == "continue" and info.melody:
         raise InputError("error.model_cannot_continue", model=info.name)
     config = {**info.generation_config, **request.generation_config}
-    settings = request.settings.superseding(config)
-    max_length = int(config.get("max_length") or info.max_length)
-    max_length = min(max_length, info.max_length)
-    clip_seconds = 0.0
-    if request.mode == "continue":
-        clip_seconds = max(request.padded_seconds, *(clip.file_seconds or clip.seconds for clip in request.clips))
-    room = max_length - math.ceil(clip_seconds * info.frame_rate)
+    clips = [clip.file_seconds or clip.seconds for clip in request.clips] if request.mode == "continue" else [0.0]
+    clip_seconds = max(request.padded_seconds, *clips) if request.mode == "continue" else 0.0
+    given = math.ceil(clip_seconds * info.frame_rate)
     minimum = info.codebooks
-    if room < minimum:
+    own = number("max_length", request.generation_config.get("max_length"), int)
+    if own is not None and own - given < minimum:
         raise InputError(
             "error.clip_fills_model",
             clip_seconds=round(clip_seconds, 1),
-            model_seconds=round(info.seconds(max_length), 1),
+            model_seconds=round(info.seconds(own), 1),
         )
-    tokens = min(settings.max_new_tokens or room, room)
+    tokens = request.settings.max_new_tokens or config.get("max_new_tokens")
+    if tokens is None:
+        room = info.max_length - given
+        tokens = room if room >= minimum else info.max_length - overlap(info)
+    if own is not None:
+        tokens = min(tokens, own - given)
     if tokens < minimum:
         raise InputError("error.too_few_tokens", minimum=minimum, value=tokens)
-    return replace(request, settings=replace(settings, max_new_tokens=tokens))
+    seconds = info.seconds(tokens)
+    if clip_seconds + seconds > limits.piece_seconds + 1 / info.frame_rate:
+        key = "error.piece_long" if not clip_seconds else "error.piece_long_with_clip"
+        raise InputError(
+            key,
+            seconds=round(clip_seconds + seconds, 1),
+            clip_seconds=round(clip_seconds, 1),
+            limit=round(limits.piece_seconds),
+        )
+    for row in range(max(len(request.prompts), len(clips))):
+        prompt = request.prompts[row % len(request.prompts)] if request.prompts else ""
+        last = sections(prompt)[-1]
+        if last.start and last.start >= clips[row % len(clips)] + seconds:
+            whole = round(clips[row % len(clips)] + seconds, 1)
+            raise InputError("error.section_late", time=last.time, seconds=whole)
+    settings = replace(request.settings.superseding(config), max_new_tokens=tokens)
+    return replace(request, settings=settings)
 
 
 def check_ranges(values: Mapping[str, Any]) -> None:
@@ -229,6 +259,7 @@ def _checked_prompts(request: Request, limits: Limits) -> tuple[str, ...]:
     for prompt in prompts:
         if len(prompt) > limits.prompt_characters:
             raise InputError("error.prompt_long", count=len(prompt), limit=limits.prompt_characters)
+        sections(prompt)  # says what is wrong with them
     return prompts
 
 

@@ -88,6 +88,7 @@ def _texts(path: Path) -> list[str]:
 def remembered(record: Mapping) -> Request:
     """The request that a record tells of, without its clip. Numbers and names are as unchecked as a user's."""
     prompt = record.get("prompt") or ""
+    frames = record.get("section_frames")
     settings = {name: record.get(name) for name in Settings.__dataclass_fields__}
     return Request(
         mode=record["mode"],
@@ -99,4 +100,5 @@ def remembered(record: Mapping) -> Request:
         padded_seconds=record.get("padded_seconds") or 0.0,
         padded_tokens=record.get("padded_tokens") or 0,
         without_drums=record.get("without_drums") or False,
+        section_frames=tuple(frames) if isinstance(frames, list) else (),
     )

@@ -29,3 +29,15 @@ def pipeline():
 def tiny(pipeline, tiny_folder):
     """A loaded tiny checkpoint: `tiny("mono")` is its MusicGen, and the pipeline has it by that name."""
     return lambda kind: pipeline.load(kind, tiny_folder(kind))
+
+
+@pytest.fixture(scope="session")
+def wide(pipeline, tmp_path_factory):
+    """A loaded tiny checkpoint whose heads have 64 dimensions, as Meta's, for all engines: `wide("mono")`."""
+    from tests.reference import cases
+
+    parent = tmp_path_factory.mktemp("wide")
+    sizes = {"hidden_size": 128, "num_attention_heads": 2, "ffn_dim": 256}
+    return functools.cache(
+        lambda kind: pipeline.load(f"wide-{kind}", cases.write(parent / kind, kind, decoder=sizes), "graph")
+    )

@@ -23,6 +23,7 @@ from transformers.models.encodec.modeling_encodec import EncodecConv1d, EncodecD
 
 from musicgen_ui.decoding.weights import Tensors, load_part
 
+_AT_ONCE, _CONTEXT = 1500, 100  # frames: 30 s, and 2 s on either side
 _EVEN = 16 * lcm(os.cpu_count() or 1, *(1 << power for power in range(6) if 1 << power <= (os.cpu_count() or 1)))
 
 
@@ -40,12 +41,22 @@ def load_codec(tensors: Tensors, config: Mapping) -> EncodecModel:
 def encode(codec: EncodecModel, samples: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """samples (clips, channels, samples) float32, mask (clips, samples) of what isn't padding → codes.
 
-    (clips, codebooks · channels, frames) int64; left and right codebooks alternate.
+    (clips, codebooks · channels, frames) int64; left and right codebooks alternate. Long clips are encoded part by
+    part, since the encoder's memory grows with what it is given, each with some of what stands before and behind it.
     """
+    hop, total = codec.config.hop_length, samples.shape[-1]
+    context = _CONTEXT * hop
+    new = total if total <= _AT_ONCE * hop else _AT_ONCE * hop - 2 * context
     sides = []
     with torch.no_grad():
         for side in np.split(samples, samples.shape[1], axis=1):
-            sides.append(codec.encode(torch.tensor(side), torch.tensor(mask)).audio_codes.numpy()[0])
+            parts = []
+            for begin in range(0, total, new):
+                first, last = max(0, begin - context), begin + new + context
+                given, heard = torch.tensor(side[..., first:last]), torch.tensor(mask[..., first:last])
+                codes = codec.encode(given, heard).audio_codes.numpy()[0]
+                parts.append(codes[..., (begin - first) // hop :][..., : -(-new // hop)])
+            sides.append(np.concatenate(parts, axis=-1))
     return np.stack(sides, axis=2).reshape(len(samples), -1, sides[0].shape[-1]).astype(np.int64)
 
 

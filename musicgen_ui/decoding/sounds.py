@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from musicgen_ui.decoding.codec import StreamingCodec
-from musicgen_ui.decoding.tokens import undelayed
 
 _CHUNKS = (20, 50, 100)  # frames decoded at once: few first, to be heard soon; the last figure from then on
 
 Heard = Callable[[np.ndarray, int], None]
 """called with each new piece of the first take, (channels, samples) float32, and the sample that it begins at"""
+Codes = Callable[[int, int], np.ndarray]
+"""gives the codes of frames `first` to `last`, (rows, codebooks, frames)"""
 
 
 def unheard(piece: np.ndarray, start: int) -> None:
@@ -22,17 +23,10 @@ class Sounds:
     """One stream per row and channel. A row's sound doesn't depend on the other rows."""
 
     def __init__(
-        self,
-        codec: StreamingCodec,
-        rows: int,
-        channels: int,
-        prompt_codes: np.ndarray | None,
-        padding: Sequence[int],
-        heard: Heard,
+        self, codec: StreamingCodec, rows: int, channels: int, padding: Sequence[int] = (), heard: Heard = unheard
     ) -> None:
-        """prompt_codes: (rows, codebooks, frames), what is continued; padding: samples on the left of each row's
-        prompt, which are cut off."""
-        self._channels, self._prompt_codes, self._heard = channels, prompt_codes, heard
+        """padding: samples on the left of each row's clip, which are cut off."""
+        self._channels, self._heard = channels, heard
         self._streams = [[codec.stream() for _ in range(channels)] for _ in range(rows)]
         self._pieces: list[list[np.ndarray]] = [[] for _ in range(rows)]
         self._cut = list(padding) or [0] * rows
@@ -40,27 +34,25 @@ class Sounds:
         self.seconds = 0.0
         """spent on decoding"""
 
-    def advance(self, columns: np.ndarray, last: bool = False) -> None:
-        """Decodes what has become whole in columns (rows, codebooks, steps); all of it if it is the `last` call."""
-        frames = max(0, columns.shape[-1] - columns.shape[1] // self._channels)
+    def advance(self, frames: int, codes: Codes, last: bool = False) -> None:
+        """Decodes the `frames` that are whole by now in large pieces; all of them if it is the `last` call."""
         while not last:  # at least one frame is left for the last call
             chunk = _CHUNKS[min(self._chunks, len(_CHUNKS) - 1)]
             if frames <= self._frames + chunk:
                 return
-            self._decode(columns, self._frames + chunk, last=False)
+            self._decode(codes(self._frames, self._frames + chunk), last=False)
         if frames:
-            self._decode(columns, frames, last=True)
+            self._decode(codes(self._frames, frames), last=True)
 
-    def _decode(self, columns: np.ndarray, frames: int, last: bool) -> None:
+    def _decode(self, codes: np.ndarray, last: bool) -> None:
         started = time.perf_counter()
-        codes = undelayed(columns, self._channels, self._prompt_codes)[..., self._frames : frames]
         for row, streams in enumerate(self._streams):
             sides = [stream.push(codes[row, side :: self._channels], last) for side, stream in enumerate(streams)]
             piece = np.stack(sides)
             cut = min(self._cut[row], piece.shape[1])
             self._cut[row] -= cut
             self._pieces[row].append(piece[:, cut:])
-        self._frames, self._chunks = frames, self._chunks + 1
+        self._frames, self._chunks = self._frames + codes.shape[-1], self._chunks + 1
         self.seconds += time.perf_counter() - started
         piece = self._pieces[0][-1]
         if piece.shape[1]:
@@ -69,4 +61,4 @@ class Sounds:
 
     def samples(self, row: int) -> np.ndarray:
         """(channels, samples) float32"""
-        return np.concatenate(self._pieces[row], axis=1).astype(np.float32)
+        return np.concatenate(self._pieces[row], axis=1).astype(np.float32, copy=False)

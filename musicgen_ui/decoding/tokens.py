@@ -127,10 +127,12 @@ def generate_tokens(
     settings: Settings,
     generators: Sequence[np.random.Generator],
     after_step: AfterStep,
+    room: int = 0,
 ) -> np.ndarray:
     """Runs the decoder until the pattern is full or `after_step` says False; columns (rows, codebooks, steps).
 
     One generator per row. With a guidance scale above 1, `conditions` hold twice as many rows as the pattern.
+    room: steps for which the decoder makes room at least, so that patterns of several sizes share one.
     """
     columns = pattern.given.copy()
     rows, _, total = columns.shape
@@ -142,7 +144,7 @@ def generate_tokens(
     inputs = np.tile(embeddings(start, before), (copies, 1, 1))
     if conditions.prefix is not None:
         inputs = np.concatenate([embeddings.at(conditions.prefix, 0), inputs], axis=1)
-    decoder.begin(rows * copies, before + total - 1, conditions.states, conditions.mask)
+    decoder.begin(rows * copies, before + max(room, total) - 1, conditions.states, conditions.mask)
     for step in range(pattern.start_steps, total):
         logits = decoder.feed(inputs)
         if copies == 2:

@@ -1,6 +1,6 @@
 """What the controls say: estimates, notes on the model, the generation config. Functions of plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from musicgen_ui.checkpoints import DEFAULT, for_mode
 from musicgen_ui.errors import AppError
 from musicgen_ui.events import Ready
 from musicgen_ui.model_info import ModelInfo
+from musicgen_ui.sections import sections
 from musicgen_ui.tags import read_record
-from musicgen_ui.ui import controls, generation_config, listening, status
+from musicgen_ui.ui import controls, generation_config, lengths, listening, status
 from musicgen_ui.ui.asks import Changes, prompt_lines
 from musicgen_ui.ui.inputs import mode_choices
 from musicgen_ui.ui.sessions import Sessions
@@ -19,6 +20,7 @@ from musicgen_ui.ui.settings import Filled, of_browser, of_link, of_record
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
 from musicgen_ui.ui.tray import title_of
+from musicgen_ui.windows import effort, held, overlap, plan
 
 _FILLED = 19  # components that settings from elsewhere update, but for the status
 _WATCH, _WATCH_READY = 2.0, 20.0  # seconds between two looks at the engine
@@ -71,7 +73,8 @@ class Advice:
         if not isinstance(length, (int, float)) or not isinstance(takes, (int, float)):
             return ""  # half typed
         tokens = int(length)
-        descriptions = len(prompt_lines({"text": prompts, "audio": description}.get(tab)))
+        described = prompt_lines({"text": prompts, "audio": description}.get(tab))
+        descriptions = len(described)
         clips = 1 + len(more_clips or []) if tab == "audio" else 1
         rows = int(takes or 1) * max(descriptions, clips)
         unprompted = mode == "unconditional" or (mode == "continue" and not descriptions)
@@ -79,11 +82,16 @@ class Advice:
         pace = self.engine.seconds_per_token(name, rows, guided)
         key = "page.estimate.music" if rows == 1 else "page.estimate.pieces"
         music = say(language, key, time=seconds(language, info.seconds(tokens)), pieces=rows)
+        windows = plan(info, 0, tokens, _borders(described, info))
         if pace is None:
             wait = say(language, "page.estimate.unknown")
         else:
-            wait = say(language, "page.estimate.wait", time=seconds(language, pace * tokens))
-        return f'<p class="mg-estimate"><strong>{html(music)}</strong><span>{html(wait)}</span></p>'
+            wait = say(language, "page.estimate.wait", time=seconds(language, pace * effort(windows)))
+        said = f'<p class="mg-estimate"><strong>{html(music)}</strong><span>{html(wait)}</span></p>'
+        if not held(info, 0, tokens):
+            heard = round(overlap(info) / info.frame_rate)
+            said += f'<div class="mg-note">{html(say(language, "page.estimate.windows", seconds=heard))}</div>'
+        return said
 
     def mode_note(self, mode: str, model: str, request: gr.Request) -> str:
         """What the chosen model really does with a clip."""
@@ -107,10 +115,21 @@ class Advice:
         except AppError:
             return [self._model_note(model, language), *([gr.skip()] * 6)]
         edited = changes.get(model, {})
-        room = controls.room(info, edited)
-        kept = min(max(int(length or 0), info.codebooks), room)
-        bounds = gr.update(minimum=info.codebooks, maximum=room, value=kept)
+        bounds = lengths.moved(info, edited, int(length or 0))
         return [self._model_note(model, language), bounds, *_starts(info, edited)[1:]]
+
+    def length_of(self, seconds: int) -> Callable[[str, Changes], object]:
+        """A handler that sets the slider to so many seconds of the chosen model's music."""
+
+        def choose(model: str, changes: Changes) -> object:
+            try:
+                info = self.engine.info(model)
+            except AppError:
+                return gr.skip()
+            edited = changes.get(model, {})
+            return lengths.moved(info, edited, lengths.tokens_for(info, edited, seconds))
+
+        return choose
 
     def restore(self, path: str, changes: Changes, request: gr.Request) -> list[object]:
         """The settings that a take's file remembers: updates for `Sections.filled`. A wrong file changes nothing."""
@@ -158,7 +177,6 @@ class Advice:
         edited = changes.get(model, {})
         settings = filled.settings or {}
         length = settings.get("max_new_tokens") or controls.first_length(info, edited)
-        room = controls.room(info, edited)
         values = (
             gr.Tabs(selected=filled.tab) if filled.tab else None,
             filled.tab,
@@ -173,7 +191,7 @@ class Advice:
             filled.seed,
             filled.locked,
             filled.engine,
-            gr.update(minimum=info.codebooks, maximum=room, value=min(max(length, info.codebooks), room)),
+            lengths.moved(info, edited, int(length)),
             *(settings.get(name) for name in ("guidance_scale", "do_sample", "temperature", "top_k", "top_p")),
         )
         told = gr.skip() if said is None else status.line("done", said)
@@ -225,15 +243,19 @@ def _unfilled(said: str | None = None) -> list[object]:
     return [gr.skip() if said is None else status.fault(said), *([gr.skip()] * _FILLED)]
 
 
+def _borders(prompts: Sequence[str], info: ModelInfo) -> list[int]:
+    """The frames at which the prompts change; none while they are wrong or half typed."""
+    try:
+        return [round(section.start * info.frame_rate) for prompt in prompts for section in sections(prompt)]
+    except AppError:
+        return []
+
+
 def _starts(info: ModelInfo, changes: Mapping[str, object]) -> list[object]:
     """Updates for length, guidance, sampling, temperature, top-k, top-p: what `generation_config` says."""
     start = controls.first_settings(info, changes)
     return [
-        gr.update(
-            minimum=info.codebooks,
-            maximum=controls.room(info, changes),
-            value=controls.first_length(info, changes),
-        ),
+        lengths.moved(info, changes, controls.first_length(info, changes)),
         start.guidance_scale,
         bool(start.do_sample),
         start.temperature,

@@ -46,7 +46,7 @@ class Api:
         engine: str = "auto",
         request: gr.Request | None = None,
     ) -> tuple[list[Any], list[dict]]:
-        """Music from nothing. Returns WAV files and, for each, the record of what made it."""
+        """Music from nothing, up to 5 minutes. Returns WAV files and, for each, the record of what made it."""
         settings = Settings(max_new_tokens, guidance_scale, do_sample, temperature, top_k, top_p)
         return self._answer("unconditional", [], [], settings, seed, takes, model, engine, request)
 
@@ -65,7 +65,8 @@ class Api:
         engine: str = "auto",
         request: gr.Request | None = None,
     ) -> tuple[list[Any], list[dict]]:
-        """Music from one description or a list of them. Returns WAV files and the record of each."""
+        """Music from one description or a list of them, up to 5 minutes; "0:00 calm piano | 0:30 drums come in"
+        changes on the way. Returns WAV files and the record of each."""
         settings = Settings(max_new_tokens, guidance_scale, do_sample, temperature, top_k, top_p)
         return self._answer("text", prompt, [], settings, seed, takes, model, engine, request)
 

@@ -25,6 +25,7 @@ class Ask:
     padded_seconds: float = 0.0
     padded_tokens: int = 0
     without_drums: bool = False
+    section_frames: tuple[int, ...] = ()
     generation_config: Mapping[str, object] = field(default_factory=dict)
 
     @property
@@ -50,6 +51,7 @@ class Ask:
             padded_seconds=self.padded_seconds,
             padded_tokens=self.padded_tokens,
             without_drums=self.without_drums,
+            section_frames=self.section_frames,
             generation_config=self.generation_config,
         )
 

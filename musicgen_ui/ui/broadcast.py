@@ -25,8 +25,8 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # a proxy m
 class Broadcast:
     """The sound of one run. The run's thread adds to it, listeners in the server's event loop read along.
 
-    All that was made is held until the run is over, but no more than the take is long (3.8 MB for 30 s of
-    stereo), so a listener may come late. A listener is only a position in it: a slow one, one that left, or
+    All that was made is held until the run is over, but no more than the take is long (38 MB for 5 minutes
+    of stereo), so a listener may come late. A listener is only a position in it: a slow one, one that left, or
     none at all costs the run nothing.
     """
 

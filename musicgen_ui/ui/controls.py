@@ -10,6 +10,7 @@ from musicgen_ui.checkpoints import MENU
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Settings, number
+from musicgen_ui.ui.lengths import bounds, longest
 from musicgen_ui.ui.strings import megabytes, say, text
 
 FIRST_SECONDS = 10.0
@@ -44,10 +45,11 @@ def _unchecked(component: gr.components.Component) -> None:
 
 
 def build_length(info: ModelInfo) -> gr.Slider:
+    ends = bounds(info, {}, first_length(info, {}))
     length = gr.Slider(
-        minimum=info.codebooks,
-        maximum=info.max_length,
-        value=first_length(info, {}),
+        minimum=ends.minimum,
+        maximum=ends.maximum,
+        value=ends.value,
         step=1,
         label=text("page.length"),
         info=text("page.length.info"),
@@ -185,9 +187,4 @@ def first_settings(info: ModelInfo, changes: Mapping[str, object]) -> Settings:
 
 def first_length(info: ModelInfo, changes: Mapping[str, object]) -> int:
     named = number("max_new_tokens", {**info.generation_config, **changes}.get("max_new_tokens"), int)
-    return min(named or info.tokens(FIRST_SECONDS), room(info, changes))
-
-
-def room(info: ModelInfo, changes: Mapping[str, object]) -> int:
-    """The most tokens: the model's max_length, or this session's if that is less."""
-    return min(number("max_length", changes.get("max_length"), int) or info.max_length, info.max_length)
+    return min(named or info.tokens(FIRST_SECONDS), longest(info, changes))

@@ -18,6 +18,7 @@ from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.controls import build_controls, build_length
 from musicgen_ui.ui.guard import forget_events, guard_files, guarded
 from musicgen_ui.ui.inputs import build_inputs
+from musicgen_ui.ui.lengths import build_lengths
 from musicgen_ui.ui.listening import STARTS, build_listening
 from musicgen_ui.ui.naming import build_names
 from musicgen_ui.ui.result import build_result
@@ -91,6 +92,7 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
         with gr.Column(elem_id="mg-ask"):
             inputs = build_inputs(examples)
             length = build_length(info)
+            lengths = build_lengths()
             estimate = gr.HTML(elem_id="mg-estimate")
             with gr.Row(elem_id="mg-go"):
                 generate = gr.Button(
@@ -111,6 +113,7 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
         controls=controls,
         result=result,
         length=length,
+        lengths=lengths,
         estimate=estimate,
         generate=generate,
         stop=stop,

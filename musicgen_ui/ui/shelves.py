@@ -114,6 +114,7 @@ class Shelf:
                 seed=take.record.get("seed", ask.seed),
                 padded_seconds=take.record.get("padded_seconds") or 0.0,
                 padded_tokens=take.record.get("padded_tokens") or 0,
+                section_frames=tuple(take.record.get("section_frames") or ()),
             )
             entry = KeptTake(
                 self.made,

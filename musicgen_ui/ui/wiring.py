@@ -28,6 +28,7 @@ class Sections:
     controls: Controls
     result: Result
     length: gr.Slider
+    lengths: dict[int, gr.Button]
     estimate: gr.HTML
     generate: gr.Button
     stop: gr.Button
@@ -209,6 +210,8 @@ def _wire_advice(page: gr.Blocks, advice: Advice, s: Sections) -> None:
         inputs.mode_note,
         **_SMALL,
     )
+    for seconds, button in s.lengths.items():
+        button.click(advice.length_of(seconds), [controls.model, s.changes], s.length, **_SMALL)
     changed = controls.model.input(  # not where a file sets it: that brings settings of its own
         advice.model_changed, [controls.model, s.length, s.changes], [controls.model_note, *s.starts], **_SMALL
     )

@@ -136,14 +136,24 @@ def test_an_interrupt_keeps_what_was_made(tmp_path):
     assert 0 < soundfile.info(tmp_path / "cut.wav").duration < 29
 
 
-def test_more_than_the_model_holds_is_held_and_said(call, tmp_path):
+def test_more_than_the_model_holds_is_made_part_by_part_and_again_from_its_file(call, tmp_path):
     shutil.copytree(ASSETS / "musicgen-nano", tmp_path / "small-room")
     config = tmp_path / "small-room" / "generation_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_length": 53}))
-    process = call("x", "--model", "./small-room", "--seconds", "10", "--out", "x.wav")
-    assert (process.returncode, process.stdout) == (0, "x.wav\n")
-    assert process.stderr == "Model “./small-room” holds no more than its max_length: 1.0 s of new music were made.\n"
-    assert soundfile.info(tmp_path / "x.wav").duration == 1.0
+    asked = ("calm piano | 0:02 drums", "--model", "./small-room", "--seconds", "4", "--seed", "7", "--out")
+    process = call(*asked, "x.wav", "--json")
+    assert (process.returncode, process.stderr) == (0, "")
+    told = json.loads(process.stdout)
+    assert (told["seconds"], told["tokens"]) == ([4.0], 203)
+    again = call("--from", "x.wav", "--out", "y.wav")
+    assert again.returncode == 0, again.stderr
+    other = call(asked[0].replace("drums", "flute"), *asked[1:], "z.wav")
+    assert other.returncode == 0, other.stderr
+    x, y, z = (soundfile.read(tmp_path / f"{name}.wav", dtype="int16")[0] for name in "xyz")
+    np.testing.assert_array_equal(x, y)
+    assert len(x) == 128_000
+    assert (x[:60_000] == z[:60_000]).all()
+    assert (x[64_000:] != z[64_000:]).mean() > 0.5
 
 
 def test_help_names_every_option(call):
@@ -161,7 +171,14 @@ def test_help_names_every_option(call):
         (("x", "--seed", "abc"), "seed must be a number; “abc” isn't one that can be used."),
         (("x", "--takes", "0"), "takes must lie between 1 and 4; it is 0."),
         (("x", "--guidance", "0"), "guidance_scale must lie between 1.0 and 20.0; it is 0.0."),
-        (("x", "--seconds", "-1"), "seconds must lie between 0.1 and 3600; it is -1."),
+        (("x", "--seconds", "-1"), "seconds must lie between 0.1 and 300; it is -1."),
+        (("x", "--max-new-tokens", "20000"), "That would be 399.9 s of music; a piece can last 300 s at most."),
+        (("0:00 piano | 0:75 drums",), "“0:75” is no time: the seconds behind the colon go from 00 to 59."),
+        (
+            ("piano | 0:20 drums", "--seconds", "9"),
+            "The section at 0:20 would begin after the end: the piece lasts 9.0 s. "
+            "Make it longer, or take the section out.",
+        ),
         (
             ("x", "--engine", "warp"),
             "There is no engine “warp” here; the engines are auto, mindnlp, graph, int8, int4.",

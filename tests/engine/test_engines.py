@@ -3,8 +3,6 @@
 test_parity.py holds `graph` to the reference's greedy codes; here the quantised engines are held to `graph`.
 """
 
-import functools
-
 import numpy as np
 import pytest
 
@@ -15,18 +13,6 @@ from tests.reference.cases import KINDS, LONG, MELODIES, PROMPTS, SAMPLING_RATE,
 ENGINES = ("graph", "int8", "int4")
 FEW = Settings(max_new_tokens=10)
 LARGEST_ERROR = {"int8": 0.04, "int4": 0.3}  # of logits, relative L2: random weights are the hardest to round
-
-
-@pytest.fixture(scope="module")
-def wide(pipeline, tmp_path_factory):
-    """A loaded checkpoint with heads of 64: `wide("mono")`."""
-    from tests.reference import cases
-
-    parent = tmp_path_factory.mktemp("wide")
-    sizes = {"hidden_size": 128, "num_attention_heads": 2, "ffn_dim": 256}
-    return functools.cache(
-        lambda kind: pipeline.load(f"wide-{kind}", cases.write(parent / kind, kind, decoder=sizes), "graph")
-    )
 
 
 def clips(*tunes, channels=1):

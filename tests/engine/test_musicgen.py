@@ -287,18 +287,22 @@ def test_a_continuation_starts_with_its_clip(kind, tiny):
     np.testing.assert_array_equal(longer.codes[:, :same], one.codes[:, :same])
 
 
-def test_clip_and_new_music_are_held_within_the_models_length(pipeline, tiny):
+def test_clip_and_new_music_are_held_within_a_users_max_length(pipeline, tiny):
     tiny("mono")
-    request = Request("continue", ("slow piano",), clips(LONG), model="mono", settings=Settings(5_000), seed=1)
+    request = Request(
+        "continue", ("slow piano",), clips(LONG), model="mono", settings=Settings(5_000), seed=1,
+        generation_config={"max_length": 90},
+    )  # fmt: skip
     take = pipeline.run(request)[0]
-    assert take.record["max_new_tokens"] == take.record["tokens"] == 100 - 24  # 24 frames in 0.475 s
-    assert take.codes.shape == (4, 100 - 3)
+    assert take.record["max_new_tokens"] == take.record["tokens"] == 90 - 24  # 24 frames in 0.475 s
+    assert take.codes.shape == (4, 90 - 3)
 
 
-def test_a_clip_that_fills_the_model_is_refused(pipeline, tiny):
+def test_a_clip_that_fills_a_users_max_length_is_refused(pipeline, tiny):
     tiny("mono")
+    config = {"max_length": 100}
     with pytest.raises(InputError) as fault:
-        pipeline.run(Request("continue", clips=clips(("cde", 1.95)), model="mono", seed=1))
+        pipeline.run(Request("continue", clips=clips(("cde", 1.95)), model="mono", seed=1, generation_config=config))
     assert fault.value.key == "error.clip_fills_model"
 
 

@@ -40,8 +40,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 LIMITS = Limits()
 MODEL = ModelInfo("nano", 32_000, 50.0, 4, 1, False, {"do_sample": True, "guidance_scale": 3.0, "max_length": 1_500})
 texts = st.text(st.characters(codec=None, exclude_categories=()), max_size=60)
+# Without subnormals, which a library of the app turns off.
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_subnormal=False), texts,  # subnormals: a library of the app turns them off
+    st.none(), st.booleans(), st.integers(), st.floats(allow_subnormal=False), texts,
     st.sampled_from([0, -1, 10**30, 10**4_000, 1e308, "1", "nan", "1e999", " 7 ", "１", "null", *MODES, *ENGINES]),
 )  # fmt: skip
 anything = st.recursive(scalars, lambda some: st.lists(some, max_size=3) | st.dictionaries(texts, some, max_size=3))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from musicgen_ui import hearing
 from musicgen_ui.hearing import asked_key, asked_tempo, chroma_cosine, hear, is_tempo
 from training import data
 from training.synthesizer import render
@@ -42,6 +43,17 @@ def test_nothing_is_claimed_of_what_is_no_music(sound):
     assert heard.tempo is None
     assert heard.tonic is None
     assert heard.loudness is not None
+
+
+def test_tempo_and_key_of_a_long_piece_are_those_of_its_first_minute(monkeypatch):
+    first = render(data.compose_clip(2))[:, : 8 * RATE]
+    alone = hear(first, RATE)
+    assert alone.tempo is not None
+    monkeypatch.setattr(hearing, "_LONGEST", 8.0)
+    noise = np.random.default_rng(0).standard_normal((len(first), 30 * RATE)).astype(np.float32)
+    whole = hear(np.concatenate([first, noise], axis=1), RATE)
+    assert (whole.tempo, whole.tonic, whole.mode) == (alone.tempo, alone.tonic, alone.mode)
+    assert whole.loudness != alone.loudness
 
 
 def test_silence_and_crumbs_are_no_trouble():

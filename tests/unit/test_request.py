@@ -14,6 +14,7 @@ from musicgen_ui.request import Clip, Request, Settings, checked, checked_for_mo
 LIMITS = Limits()
 TEXT = Request("text", ("slow piano",))
 CLIP = Clip(np.zeros((1, 32_000), np.float32), 32_000)  # 1 s
+CONTINUED = Request("continue", (), (CLIP,))
 MODEL = ModelInfo("tiny", 32_000, 50.0, 4, 1, False, {"do_sample": True, "guidance_scale": 3.0, "max_length": 1_500})
 MELODY = replace(MODEL, melody=True)
 
@@ -64,6 +65,8 @@ def settings(**values):
         (Request("text", ("x",), padded_tokens=-1), "error.range"),
         (Request("text", ("x",), padded_seconds=1e9), "error.range"),
         (Request("text", ("x",) * 3, takes=3), "error.rows"),
+        (replace(TEXT, section_frames=(5, "x")), "error.not_a_number"),
+        (replace(TEXT, section_frames=(-1,)), "error.at_least"),
         (replace(TEXT, clips=(CLIP,)), "error.clip_unused"),
         (Request("unconditional", clips=(CLIP,)), "error.clip_unused"),
         (Request("continue"), "error.clip_missing"),
@@ -126,8 +129,17 @@ def test_a_clip_without_words_needs_none():
     [
         (Request("melody", (), (CLIP,)), MODEL, "error.model_cannot_follow"),
         (Request("continue", (), (CLIP,)), MELODY, "error.model_cannot_continue"),
-        (Request("continue", (), (replace(CLIP, file_seconds=29.95),)), MODEL, "error.clip_fills_model"),
-        (Request("continue", (), (CLIP,), padded_seconds=30.0), MODEL, "error.clip_fills_model"),
+        (replace(CONTINUED, generation_config={"max_length": 53}), MODEL, "error.clip_fills_model"),
+        (
+            replace(CONTINUED, padded_seconds=30.0, generation_config={"max_length": 1_500}),
+            MODEL,
+            "error.clip_fills_model",
+        ),
+        (settings(max_new_tokens=15_005), MODEL, "error.piece_long"),
+        (replace(CONTINUED, settings=Settings(14_955)), MODEL, "error.piece_long_with_clip"),
+        (Request("continue", (), (replace(CLIP, file_seconds=299.99),)), MODEL, "error.piece_long_with_clip"),
+        (replace(settings(max_new_tokens=1_503), prompts=("a | 0:30 b",)), MODEL, "error.section_late"),
+        (replace(CONTINUED, prompts=("a | 0:03 b",), settings=Settings(103)), MODEL, "error.section_late"),
         (settings(max_new_tokens=3), MODEL, "error.too_few_tokens"),
     ],
 )
@@ -142,18 +154,25 @@ def test_what_the_model_cannot_do_is_said(request_, model, key):
     ("request_", "tokens"),
     [
         (TEXT, 1_500),
-        (settings(max_new_tokens=9_999), 1_500),
+        (settings(max_new_tokens=9_999), 9_999),
+        (settings(max_new_tokens=15_003), 15_003),
+        (replace(settings(max_new_tokens=9_999), generation_config={"max_length": 1_500}), 1_500),
+        (replace(settings(max_new_tokens=1_504), prompts=("a | 0:30 b",)), 1_504),
+        (replace(CONTINUED, prompts=("a | 0:03 b",), settings=Settings(104)), 104),
         (settings(max_new_tokens=4), 4),
         (Request("continue", (), (CLIP,)), 1_450),
         (Request("continue", (), (CLIP, replace(CLIP, file_seconds=10.0))), 1_000),
         (Request("continue", (), (CLIP,), padded_seconds=2.0), 1_400),
+        (Request("continue", (), (replace(CLIP, file_seconds=29.95),)), 900),
+        (replace(CONTINUED, settings=Settings(1_503)), 1_503),
+        (replace(CONTINUED, settings=Settings(1_503), generation_config={"max_length": 1_000}), 950),
         (replace(TEXT, generation_config={"max_length": 200}), 200),
         (replace(TEXT, generation_config={"max_length": 9_999}), 1_500),
         (replace(TEXT, generation_config={"max_new_tokens": 100}), 100),
         (replace(settings(max_new_tokens=50), generation_config={"max_new_tokens": 100}), 50),
     ],
 )
-def test_clip_and_new_tokens_are_held_within_the_model(request_, tokens):
+def test_tokens_are_as_asked_and_held_within_a_users_own_max_length(request_, tokens):
     assert checked_for_model(request_, MODEL).settings.max_new_tokens == tokens
 
 

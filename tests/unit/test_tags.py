@@ -56,6 +56,9 @@ def test_what_is_remembered_asks_for_the_same():
     )
     assert request.settings == Settings(53, 3.0, True, 0.9, 250, 0.95)
     assert (request.seed, request.takes, request.padded_seconds, request.padded_tokens) == (2**32 - 1, 1, 0.0, 7)
+    assert request.section_frames == ()
+    assert remembered({**RECORD, "section_frames": [1500, 3000]}).section_frames == (1500, 3000)
+    assert remembered({**RECORD, "section_frames": "odd"}).section_frames == ()
 
 
 def test_that_drums_were_left_out_is_remembered():
