@@ -44,6 +44,8 @@ LENGTHS = (
     (0.28, data.SECONDS, data.SECONDS),
     (0.02, data.LONG_SECONDS, data.LONG_SECONDS),
 )
+# The melody model is told before its codes (235 places and the words), and short pieces would be hardly anything else.
+MELODY_LENGTHS = ((0.15, data.SECONDS, 2.5), (0.35, data.SECONDS, 5.0), (0.5, data.SECONDS, data.SECONDS))
 # Longer pieces foretell themselves, and what words mean isn't found among all that. So the shortest are a few frames
 # each, several of one caption, and are learnt to be likelier with it than with another's (see `losses`).
 SHORTEST, PIECES = 0.1, 4
@@ -79,8 +81,10 @@ def delayed(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 class Codes:
     """A split's codes, chroma and tokenized captions in the device's memory, by how long the clips are."""
 
-    def __init__(self, split: str, tokenizer, device: torch.device):
+    def __init__(self, split: str, tokenizer, device: torch.device, melody: bool = False):
         self.device, self.parts = device, {}
+        self.lengths = MELODY_LENGTHS if melody else LENGTHS
+        self.before = nano.CHROMA_LENGTH if melody else 0  # places ahead of the codes
         for seconds in (data.SECONDS, data.LONG_SECONDS):
             loaded = [np.load(path) for path in data.shards(split, CODES, seconds)]
             if not loaded:
@@ -101,13 +105,13 @@ class Codes:
         """
         heard = seconds
         if not seconds:
-            known = [length for length in LENGTHS if length[1] in self.parts]
+            known = [length for length in self.lengths if length[1] in self.parts]
             chances = torch.tensor([share for share, _, _ in known])
             _, seconds, heard = known[int(torch.multinomial(chances, 1, generator=generator))]
         codes, chroma, ids = self.parts[seconds]
         frames = int(heard * FRAME_RATE)
         pieces = PIECES if heard < SHORTEST else 1
-        steps = data.SECONDS * FRAME_RATE / (frames + nano.CODEBOOKS - 1)
+        steps = (self.before + data.SECONDS * FRAME_RATE) / (self.before + frames + nano.CODEBOOKS - 1)
         captions = max(1, int(count * steps / pieces))
         rows = torch.randint(len(codes), (captions,), generator=generator).to(self.device)
         which = torch.randint(ids.shape[1], (captions,), generator=generator).to(self.device)
@@ -282,7 +286,7 @@ def main() -> None:
         state_file.with_suffix(".part").rename(state_file)
         save_weights(model, LANGUAGE_MODEL_FILES[melody], torch.float16, leave=CODEC)
 
-    train, held_out = Codes("train", tokenizer, device), Codes("held-out", tokenizer, device)
+    train, held_out = (Codes(split, tokenizer, device, melody) for split in ("train", "held-out"))
     print(f"{len(train)} clips to learn from, {len(held_out)} held out", flush=True)
     decoder = torch.compile(model.decoder) if COMPILE[device.type] else model.decoder
     weights = torch.tensor(CODEBOOK_WEIGHTS, device=device)
@@ -316,7 +320,8 @@ def main() -> None:
                 speed = (step - first_step) / max(1e-9, spent - before)
                 told = " ".join(f"{value / 100:.3f}" for value in total.tolist())
                 clips = step * size / max(1, len(train))
-                told += f", contrast {np.mean(contrasts):.3f}"
+                if contrasts:
+                    told += f", contrast {np.mean(contrasts):.3f}"
                 print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s, {clips:.1f} rounds): {told}", flush=True)
                 total.zero_()
                 contrasts.clear()
