@@ -30,9 +30,9 @@ MEGABYTES = 64  # that both checkpoints may have together
 MEASURED = Path(__file__).parent / "out" / "evaluation.md"  # the table of training.evaluate, if it has run
 
 NOT_MEASURED = """\
-**Measured abilities.** The whole evaluation (`python -m training.evaluate`) has not been run yet. Of 24 held-out prompts
-none got the key and 3 the tempo that they asked for: tones are in tune, notes and drum strokes go together for a
-moment, and the instrument or whether there are drums is followed loosely; a tempo, a key or a form is not yet."""
+**Measured abilities.** The whole evaluation (`python -m training.evaluate`) has not been run yet. Of 24 held-out
+prompts none got the key and 3 the tempo that they asked for: tones are in tune, notes and drum strokes go together for
+a moment, and the instrument or whether there are drums is followed loosely; a tempo, a key or a form is not yet."""
 
 CARD = """\
 ---

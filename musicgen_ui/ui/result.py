@@ -30,7 +30,8 @@ class Result:
     """what was measured of it, a moment later"""
     player: gr.Audio
     picture: gr.Image
-    downloads: tuple[gr.DownloadButton, ...]
+    downloads: gr.HTML
+    """links: FLAC and MP3 are made when they are asked for"""
     loop: gr.DownloadButton
     loop_note: gr.HTML
     """of how many bars the loop is, or why there is none, a moment later"""
@@ -50,7 +51,7 @@ class Result:
             self.heard,
             self.player,
             self.picture,
-            *self.downloads,
+            self.downloads,
             self.loop,
             self.loop_note,
             self.tray,
@@ -93,7 +94,7 @@ def build_result() -> Result:
             again = gr.Button(text("page.result.again"), size="sm", min_width=0, elem_classes=STARTS)
         with gr.Row(elem_classes="mg-downloads"):
             gr.HTML(f"<span>{text('page.result.download')}</span>", elem_classes="mg-chips-label")
-            downloads = tuple(gr.DownloadButton(suffix.upper(), size="sm", min_width=0) for suffix in FORMATS)
+            downloads = gr.HTML()
             loop = gr.DownloadButton(
                 text("page.result.loop"),  # type: ignore[arg-type]  # it is translated like any label
                 size="sm",
@@ -126,14 +127,13 @@ def build_result() -> Result:
 
 def shown(take: KeptTake, shelf: Shelf, language: str) -> list[object]:
     """Updates for `Result.outputs` that show `take` of `shelf`."""
-    files = [str(take.wav), *(str(take.file(suffix)) for suffix in FORMATS[1:])]
     return [
         take.number,
         title_html(take, language),
         "",
         str(take.wav),
         str(take.picture),
-        *(gr.update(value=path) for path in files),
+        downloads_html(take),
         NO_LOOP,
         "",
         tray_html(shelf, take.number, language),
@@ -144,14 +144,14 @@ def shown(take: KeptTake, shelf: Shelf, language: str) -> list[object]:
 
 def renewed(take: KeptTake, shelf: Shelf, language: str) -> list[object]:
     """Updates for `Result.outputs` after a change of names: title and tray; the rest plays on."""
-    sound = [gr.skip()] * (5 + len(FORMATS))  # from what was heard to the loop's line
+    sound = unchanged(6)  # from what was heard to the loop's line
     tray = tray_html(shelf, take.number, language)
     return [gr.skip(), title_html(take, language), *sound, tray, *unchanged(4)]
 
 
 def nothing() -> list[object]:
     """Updates for `Result.outputs` that show no take."""
-    return [None, "", "", None, None, *(gr.skip() for _ in FORMATS), NO_LOOP, "", "", "", "", "", ""]
+    return [None, "", "", None, None, "", NO_LOOP, "", "", "", "", "", ""]
 
 
 def unchanged(count: int) -> list[object]:
@@ -163,6 +163,14 @@ def title_html(take: KeptTake, language: str) -> str:
     facts = [seconds(language, take.seconds), *made_by]
     facts += oddities(take, language)
     return f'<div class="mg-title"><h2>{html(title_of(take, language))}</h2><p>{html(" · ".join(facts))}</p></div>'
+
+
+def downloads_html(take: KeptTake) -> str:
+    links = (
+        f'<a href="takes/{take.folder.name}/{take.wav.stem}.{suffix}" download>{suffix.upper()}</a>'
+        for suffix in FORMATS
+    )
+    return f"<span>{''.join(links)}</span>"
 
 
 def heard_html(take: KeptTake, language: str, followed: float | None = None) -> str:

@@ -6,6 +6,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from musicgen_ui.audio import FORMATS
+from musicgen_ui.errors import MachineError
 from musicgen_ui.journal import Journal
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.sessions import Sessions
@@ -30,7 +32,24 @@ def make_routes(broadcasts: Broadcasts, sessions: Sessions) -> list[BaseRoute]:
         except OSError:
             raise HTTPException(507) from None
 
-    return [Route("/listen/{token}", broadcasts.listen), Route("/takes/{folder}.zip", takes)]
+    def take(request: Request) -> Response:
+        """One take as FORMATS have it, made when it is first asked for."""
+        shelf = sessions.shelf(request.path_params["folder"])
+        kept = shelf.takes.get(request.path_params["number"]) if shelf else None
+        suffix = request.path_params["suffix"]
+        if kept is None or suffix not in FORMATS:
+            raise HTTPException(404)
+        try:
+            path = kept.file(suffix)
+        except MachineError:
+            raise HTTPException(507) from None
+        return FileResponse(path, filename=path.name)
+
+    return [
+        Route("/listen/{token}", broadcasts.listen),
+        Route("/takes/{folder}.zip", takes),
+        Route("/takes/{folder}/take-{number:int}.{suffix}", take),
+    ]
 
 
 def make_owners_routes(engine: Engine, journal: Journal) -> list[BaseRoute]:
