@@ -234,7 +234,8 @@ def _row_name(row: int, channels: int, language: str) -> str:
 def code_notes(record: Mapping, complete: bool, language: str) -> str:
     """What to know of the script: how to run it, what our imports are for, what the take's engine did otherwise."""
     if not record.get("script"):
-        return ""
+        many = record.get("windows", 1) > 1
+        return f'<p class="mg-note">{html(say(language, "page.code.windows"))}</p>' if many else ""
     notes = [("run", {}), ("cures", {"version": (record.get("versions") or {}).get("mindnlp", "")})]
     if record.get("clip"):
         notes.insert(1, ("clip", {"clip": record["clip"]}))

@@ -72,7 +72,10 @@ def test_a_takes_script_makes_it_again_to_the_last_bit(mode, pipeline, tiny_fold
         folder = tiny_folder(kind)
         pipeline.load(str(folder), folder, "mindnlp")
         heard = tuple(read_clip(tmp_path / name, Limits()) for name in clips)
-        request = Request(mode, prompts, heard, str(folder), "mindnlp", settings, seed, takes=2 - bool(seed % 2))
+        request = Request(
+            mode, prompts, heard, str(folder), "mindnlp", settings, seed,
+            takes=2 - bool(seed % 2), without_drums=mode == "melody" and seed == 2,
+        )  # fmt: skip
         takes += pipeline.run(request)
 
     scripts = [tmp_path / f"take{number}.py" for number in range(len(takes))]

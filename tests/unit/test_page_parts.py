@@ -396,3 +396,8 @@ def test_a_cleared_temporary_folder_is_made_again(monkeypatch: pytest.MonkeyPatc
     shutil.rmtree(tmp_path / "gradio")
     (kept,) = all_sessions.of("after").shelf.keep((a_take(),), ASK)
     assert kept.wav.exists()
+
+
+def test_a_piece_of_several_windows_says_why_it_has_no_script() -> None:
+    assert "several windows" in inside.code_notes({"script": "", "windows": 3}, True, "en")
+    assert inside.code_notes({}, True, "en") == ""
