@@ -171,7 +171,7 @@ def visited() -> Iterator[tuple[str, list[str]]]:
 def call_with_file(url: str, name: str, file: object) -> dict:
     """Calls /audio, or the page's own handler of that name, with `file` where it takes one."""
     if name == "/audio":
-        return answer_of(url, endpoint(url, "audio"), ["", file, "continue", 53, *[None] * 6, 1, "nano", "auto"])
+        return answer_of(url, endpoint(url, "audio"), ["", file, "continue", 53, *[None] * 6, 1, "nano", "auto", False])
     config = httpx.get(f"{url}/config").json()
     kinds = {component["id"]: component["type"] for component in config["components"]}
     wanted = {"restore": "uploadbutton", "generate": "audio"}[name]
