@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.ui.conftest import CHROMIUM_OPTIONS, ROOT, find_chromium, launched
 
 FOLDER = ROOT / "assets" / "screenshots"
-PROMPT = "slow piano in A minor, gentle and sparse"
+PROMPTS = ("upbeat chiptune with drums", "slow piano in A minor, gentle and sparse")
 PATIENCE = 300_000  # ms: a first run waits for the engine
 SHOTS = {
     "desktop-light": {"locale": "en-US", "width": 1280, "color_scheme": "light"},
@@ -25,7 +25,7 @@ SHOTS = {
 }
 
 
-def open_with_a_take(browser: Browser, url: str, locale: str, width: int, color_scheme: str) -> Page:
+def open_with_takes(browser: Browser, url: str, locale: str, width: int, color_scheme: str) -> Page:
     context = browser.new_context(
         locale=locale,
         viewport={"width": width, "height": 844 if width < 500 else 900},
@@ -35,10 +35,11 @@ def open_with_a_take(browser: Browser, url: str, locale: str, width: int, color_
     page = context.new_page()
     page.goto(url)
     page.locator("#mg-estimate p").wait_for()
-    page.get_by_role("textbox").and_(page.locator("#mg-prompt textarea")).fill(PROMPT)
-    page.keyboard.press("Control+Enter")
-    expect(page.get_by_role("heading", level=2)).to_have_text(PROMPT, timeout=PATIENCE)
-    page.wait_for_timeout(2500)  # the player draws its waveform
+    for prompt in PROMPTS:
+        page.get_by_role("textbox").and_(page.locator("#mg-prompt textarea")).fill(prompt)
+        page.keyboard.press("Control+Enter")
+        expect(page.get_by_role("heading", level=2)).to_have_text(prompt, timeout=PATIENCE)
+        page.wait_for_timeout(4000)  # the player draws its waveform, and what came out is measured
     return page
 
 
@@ -47,7 +48,7 @@ def take_pictures(url: str, folder: Path = FOLDER) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_OPTIONS))
         for name, shot in SHOTS.items():
-            page = open_with_a_take(browser, url, shot["locale"], shot["width"], shot["color_scheme"])
+            page = open_with_takes(browser, url, shot["locale"], shot["width"], shot["color_scheme"])
             if "fold" in shot:
                 page.get_by_role("button", name=re.compile("^" + shot["fold"])).click()
                 page.wait_for_timeout(800)
