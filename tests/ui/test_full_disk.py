@@ -65,11 +65,12 @@ def test_the_api_says_so(disk: SimpleNamespace, room: int) -> None:
 
 def test_the_page_says_so_and_goes_on(disk: SimpleNamespace) -> None:
     sessions = Sessions()
-    runs = Runs(FakeEngine(LIMITS, 0, 0), sessions, LIMITS, Broadcasts(), result_outputs=13)
+    runs = Runs(FakeEngine(LIMITS, 0, 0), sessions, LIMITS, Broadcasts(), SimpleNamespace(), 13)
     settings = vars(Settings(28, 3.0, True, 1.0, 250, 1.0))
     asked = {
         "tab": "text", "prompts": "x", "clip": None, "mode": "continue", "description": "", "more_clips": None,
-        "model": "nano", "takes": 1, "seed": 1, "locked": False, "engine": "auto", "changes": {}, "request": READER,
+        "model": "nano", "takes": 1, "seed": 1, "locked": False, "engine": "auto", "changes": {},
+        "without_drums": False, "request": READER,
         "length": settings.pop("max_new_tokens"), **settings,
     }  # fmt: skip
     for room in (0, 40_000):  # no take; a take, but no other file of it
