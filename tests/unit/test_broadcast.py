@@ -4,9 +4,7 @@ import asyncio
 import io
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Callable
 
 import httpx
 import numpy as np
@@ -19,18 +17,12 @@ from musicgen_ui.ui import broadcast
 from musicgen_ui.ui.broadcast import Broadcast, Broadcasts
 from musicgen_ui.ui.routes import make_routes
 from musicgen_ui.ui.sessions import Sessions
+from tests.coroutines import run
 
-T = TypeVar("T")
 Get = Callable[[str], httpx.Response]
 RATE = 32_000  # Hz
 TAKE = np.random.default_rng(1).integers(-32767, 32768, (2, RATE)).astype(np.int16)
 """(channels, samples): one second of stereo"""
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """In a thread of its own: Playwright may have left a loop running in this one."""
-    with ThreadPoolExecutor(1) as threads:
-        return threads.submit(asyncio.run, coroutine).result()
 
 
 def pieces(take: np.ndarray = TAKE, size: int = 3_001) -> list[Sound]:

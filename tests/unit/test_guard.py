@@ -1,6 +1,5 @@
 """The guard around the page's server, without one."""
 
-import asyncio
 from pathlib import Path
 
 import gradio as gr
@@ -16,6 +15,7 @@ from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.guard import MESSAGE_BYTES, guard_files, guarded
 from musicgen_ui.ui.page import build_page
 from musicgen_ui.ui.sessions import Sessions
+from tests.coroutines import run
 from tests.ui.fake_engine import FakeEngine
 
 
@@ -35,7 +35,7 @@ def test_names_of_files_that_are_gone_are_forgotten(tmp_path: Path, monkeypatch:
             await player.async_move_resource_to_block_cache(str(path))
             path.unlink()
 
-    asyncio.run(hand_out())
+    run(hand_out())
     assert len(player.temp_files) < 600
     assert str(stays) in player.temp_files
     assert player.temp_files is next(files for files in page.temp_file_sets if str(stays) in files)
@@ -62,7 +62,7 @@ def test_messages_are_bounded_whether_their_length_is_told_or_not(path: str, tol
         async with httpx.AsyncClient(transport=transport, base_url="http://page") as client:
             return await client.post(path, content=b" " * size if told else pieces())
 
-    fits, beyond = asyncio.run(answer(most // 1_000 * 1_000)), asyncio.run(answer(most + 1_000_000))
+    fits, beyond = run(answer(most // 1_000 * 1_000)), run(answer(most + 1_000_000))
     assert (fits.status_code, fits.text) == (200, str(most // 1_000 * 1_000))
     assert fits.headers["x-content-type-options"] == "nosniff"
     assert beyond.status_code == 413
