@@ -19,7 +19,7 @@ from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.settings import Filled, of_browser, of_link, of_record
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
-from musicgen_ui.ui.tray import title_of
+from musicgen_ui.ui.tray import clicked, title_of
 from musicgen_ui.windows import effort, held, overlap, plan
 
 _FILLED = 19  # components that settings from elsewhere update, but for the status
@@ -148,8 +148,8 @@ class Advice:
         """The settings of a take in the tray: updates for `Sections.filled`, its clip too."""
         language = language_of(request)
         session = self.sessions.find(request.session_hash or "")
-        told = event._data if isinstance(event._data, dict) else {}
-        take = session.shelf.takes.get(told.get("take", 0)) if session else None
+        number, _, _ = clicked(event)
+        take = session.shelf.takes.get(number) if session else None
         if take is None:
             return _unfilled()
         clip = next(iter(take.ask.clip_paths), None)

@@ -89,8 +89,8 @@ class Api:
         request: gr.Request | None = None,
     ) -> tuple[list[Any], list[dict]]:
         """Music from one clip or a list of them (`gradio_client.handle_file`): mode "continue" goes on from the
-        clip, "melody" follows its tune
-        (`without_drums`: hits taken out first). Returns WAV files and the record of each."""
+        clip, "melody" follows its tune (`without_drums`: hits taken out first). Returns WAV files and the record of
+        each."""
         settings = Settings(max_new_tokens, guidance_scale, do_sample, temperature, top_k, top_p)
         return self._answer(mode, prompt, audio, settings, seed, takes, model, engine, request, without_drums)
 

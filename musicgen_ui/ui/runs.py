@@ -21,6 +21,7 @@ from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.shelves import KeptTake
 from musicgen_ui.ui.strings import fault, html, language_of, say, seconds
 from musicgen_ui.ui.surface import Engine
+from musicgen_ui.ui.tray import clicked
 from musicgen_ui.ui.tunes import Tunes
 
 log = logging.getLogger(__name__)
@@ -230,18 +231,18 @@ class Runs:
         """A click in the tray: updates for the result. What it brings is a stranger's, and may be about a take that
         another tab has deleted."""
         session = self.sessions.find(request.session_hash or "")
-        told = event._data if isinstance(event._data, dict) else {}
-        if session is None or not isinstance(told.get("take"), int):
+        if session is None:
             return result.unchanged(self.result_outputs)
-        shelf, clicked, act = session.shelf, told["take"], told.get("act")
+        shelf = session.shelf
+        of, act, name = clicked(event)
         if act == "delete":
-            shelf.delete(clicked)
+            shelf.delete(of)
         elif act == "rename":
-            shelf.rename(clicked, str(told.get("name") or ""))
-        elif act == "favourite" and clicked in shelf.takes:
-            shelf.takes[clicked].favourite = not shelf.takes[clicked].favourite
+            shelf.rename(of, name)
+        elif act == "favourite" and of in shelf.takes:
+            shelf.takes[of].favourite = not shelf.takes[of].favourite
         language = language_of(request)
-        take = shelf.chosen(clicked if act == "choose" else number)
+        take = shelf.chosen(of if act == "choose" else number)
         if take is None:
             return result.nothing()
         if take.number == number:  # its sound goes on

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from musicgen_ui.audio import write_audio, write_whole
+from musicgen_ui.errors import InputError
 from musicgen_ui.hearing import Heard, hear
 from musicgen_ui.limits import Limits
 from musicgen_ui.loops import Loop, find_loop
@@ -70,11 +71,21 @@ class KeptTake:
         """Its tempo, key and loudness."""
         return hear(*self.sound)
 
-    @cached_property
+    @property
     def loop(self) -> tuple[Path, Loop]:
         """Whole bars of it, as a file too. Raises InputError where it has none, MachineError when the disk is full."""
+        if isinstance(self._loop, InputError):
+            raise self._loop
+        return self._loop
+
+    @cached_property
+    def _loop(self) -> tuple[Path, Loop] | InputError:
+        """Looked for once, whether there is one or not."""
         sound, rate = self.sound
-        looped, loop = find_loop(sound, rate, self.wav.name)
+        try:
+            looped, loop = find_loop(sound, rate, self.wav.name)
+        except InputError as fault:
+            return fault
         path = self.wav.with_name(f"{self.wav.stem}-loop.wav")
         write_audio(path, looped, rate, {**self.record, "loop": loop.facts})
         return path, loop

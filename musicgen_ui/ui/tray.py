@@ -38,6 +38,13 @@ def tray_html(shelf: Shelf, chosen: int, language: str) -> str:
     )
 
 
+def clicked(event: gr.EventData) -> tuple[int, str, str]:
+    """Take, act and name that an event of the tray brings; 0 and "" for what isn't there, for it is a stranger's."""
+    told = event._data if isinstance(event._data, dict) else {}
+    take, act, name = (told.get(key) for key in ("take", "act", "name"))
+    return take if isinstance(take, int) else 0, act if isinstance(act, str) else "", str(name or "")
+
+
 def title_of(take: KeptTake, language: str) -> str:
     """Its name, else its prompt, else what kind of take it is."""
     return take.name or str(take.record.get("prompt") or say(language, f"page.result.untitled.{take.ask.mode}"))
