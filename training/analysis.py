@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from training.oscillator_bank import HOP, LATENT, LOUDEST, LOWEST, NOISES, PAIRS, TONES, frequencies, noise_band
+from training.oscillator_bank import HOP, LATENT, LOUDEST, LOWEST, NOISES, PAIRS, PARTS, TONES, frequencies, noise_band
 from training.oscillators import SAMPLE_RATE
 
 # window in samples, pitches in MIDI from … to, steps per semitone
@@ -109,16 +109,21 @@ class Analysis(nn.Module):
 
     @torch.no_grad()
     def fit_axes(self, audio: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Principal axes of the guesses on this audio; → the loudness and offsets that the decoder starts with."""
+        """Principal axes of each part's guesses on this audio; → loudness and offsets that the decoder starts with."""
         guess = self.features(audio)[1].transpose(1, 2).flatten(0, 1)
         mean = guess.mean(0)
-        _, values, axes = torch.pca_lowrank(guess - mean, LATENT, center=False, niter=6)
-        scale = values[0] / math.sqrt(len(guess)) / 2  # the widest axis gets spread 2
-        kept = float(values.square().sum() / (guess - mean).square().sum())
-        print(f"{LATENT} axes hold {kept:.1%} of the log amplitudes' variance", flush=True)
         self.mean.copy_(mean)
-        self.axes.copy_(axes.T / scale)
-        return axes * scale, mean
+        loudness = torch.zeros(PAIRS, LATENT, device=audio.device)
+        for latents, pairs in PARTS:
+            part = (guess - mean)[:, pairs]
+            count = latents.stop - latents.start
+            _, values, axes = torch.pca_lowrank(part, count, center=False, niter=6)
+            scale = values[0] / math.sqrt(len(guess)) / 2  # the widest axis gets spread 2
+            kept = float(values.square().sum() / part.square().sum())
+            print(f"{count} axes hold {kept:.1%} of {part.shape[1]} log amplitudes' variance", flush=True)
+            self.axes[latents, pairs] = axes.T / scale
+            loudness[pairs, latents] = axes * scale
+        return loudness, mean
 
     def forward(self, audio: torch.Tensor) -> torch.Tensor:
         heard, guess = self.features(audio)

@@ -15,7 +15,16 @@ import torch
 
 from training import data, measures, oscillator_bank, quantizer
 from training.analysis import CONTEXT, Analysis
-from training.models import CODEC_FILE, autocast, device_and_dtype, make_codec, save_weights
+from training.models import (
+    ANALYSIS_FILE,
+    CODEC_FILE,
+    autocast,
+    device_and_dtype,
+    load_weights,
+    make_codec,
+    save_weights,
+    warm_codec,
+)
 from training.oscillators import SAMPLE_RATE
 from training.spectral import SpectralLoss
 
@@ -31,7 +40,7 @@ CLIP_GRADIENT = 1.0
 AXES_CLIPS = 48  # that the first latents' axes are found on
 QUANTIZE_FROM = 300  # steps as an autoencoder, after which k-means sets the codebooks
 FREEZE = 0.8  # share of the time after which analysis and codebooks stay as they are, and codes are final
-FEWER_BOOKS = 0.25  # share of rows that only the first one to three codebooks tell of
+FEWER_BOOKS = 0.25  # share of rows that only the first codebook of each part tells of
 MEL, STFT, COMMITMENT = 8.0, 1.0, 0.25  # weights of the losses
 GAINS = (-5.0, 2.0)  # dB: codes that tell levels tell less of the music
 LONGEST_STEP = 5.0  # seconds that a step counts for at most: a paused process uses no time
@@ -72,14 +81,15 @@ class ClipPool:
 
 
 def load_state(device: torch.device) -> tuple[torch.nn.Module, Analysis]:
-    """The codec and the analysis as training has left them."""
-    if not STATE.is_file():
+    """The codec and the analysis as training has left them, or else the bundled ones."""
+    model, analysis = make_codec(), Analysis()
+    if STATE.is_file():
+        state = torch.load(STATE, map_location="cpu")
+        model.load_state_dict(state["model"])
+        analysis.load_state_dict(state["analysis"])
+    elif not (warm_codec(model) and ANALYSIS_FILE.is_file() and load_weights(analysis, ANALYSIS_FILE)):
         raise SystemExit("there is no trained codec: python -m training.codec")
-    state = torch.load(STATE, map_location=device)
-    model, analysis = make_codec().to(device).eval(), Analysis().to(device).eval()
-    model.load_state_dict(state["model"])
-    analysis.load_state_dict(state["analysis"])
-    return model, analysis
+    return model.to(device).eval(), analysis.to(device).eval()
 
 
 @torch.no_grad()
@@ -210,10 +220,8 @@ def main() -> None:
                 quantizer.start(model.quantizer, many, latents.shape[0] * latents.shape[2])
                 quantizing = True
             if quantizing:
-                books = len(model.quantizer.layers)
-                few = torch.rand(len(true), device=device) < (FEWER_BOOKS if learning else 0)
-                stages = torch.where(few, torch.randint(1, books, (len(true),), device=device), books)
-                latents, commitment, _ = quantizer.quantize(model.quantizer, latents, learning=learning, stages=stages)
+                coarse = torch.rand(len(true), device=device) < (FEWER_BOOKS if learning else 0)
+                latents, commitment, _ = quantizer.quantize(model.quantizer, latents, learning=learning, coarse=coarse)
                 parts["commitment"] = commitment
             with autocast(device, dtype):
                 made = model.decoder(latents)[:, 0, :CROP].float()

@@ -8,7 +8,9 @@ import argparse
 import os
 import time
 import zlib
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import replace
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -91,6 +93,18 @@ def make_clip(seed: int, split: str, seconds: float) -> tuple[np.ndarray, np.nda
     return np.round(mix * 32767).astype(np.int16), chroma.astype(np.uint8)
 
 
+def in_another_key(attributes: Attributes, seed: int) -> Attributes:
+    """The same but for the tonic."""
+    return replace(attributes, tonic=(attributes.tonic + int(np.random.default_rng([4, seed]).integers(1, 12))) % 12)
+
+
+def at_another_tempo(attributes: Attributes, seed: int) -> Attributes:
+    """The same, a tenth to a half faster or slower."""
+    rng = np.random.default_rng([5, seed])
+    factor = rng.uniform(1.1, 1.5)
+    return replace(attributes, bpm=round(attributes.bpm * (factor if rng.random() < 0.5 else 1 / factor)))
+
+
 def shard_seconds(number: int) -> float:
     """How long the clips of a shard are."""
     return LONG_SECONDS if number % LONG_EVERY == LONG_EVERY - 1 else SECONDS
@@ -142,43 +156,35 @@ def read_chroma(path: Path, clips: int) -> np.ndarray:
     return np.fromfile(chroma_file(path), np.uint8).reshape(clips, -1)
 
 
-def _job(job) -> Path:
-    return write_shard(*job)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--shards", type=int, default=100_000, help="at most this many for training")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first of these")
     parser.add_argument("--minutes", type=float, default=10.0, help="begin no new shard after this time")
     options = parser.parse_args()
     CLIPS.mkdir(parents=True, exist_ok=True)
     began, seconds = time.perf_counter(), 0.0
 
-    def jobs():
+    def draw_jobs():
         for number in range(HELD_OUT_SHARDS):
-            yield number, "held-out", CLIPS
-        for number in range(options.shards):
+            yield number, "held-out"
+        for number in range(options.first, options.first + options.shards):
             if time.perf_counter() - began > 60 * options.minutes:
                 return
             if not shard_file(number, "train").exists():
-                yield number, "train", CLIPS
+                yield number, "train"
 
-    # The pool's feeder would draw all jobs at once; a semaphore keeps it only just ahead, so that the time counts.
-    context = get_context("spawn")
-    ahead = context.Semaphore(2 * options.workers)
-
-    def metered():
-        for job in jobs():
-            ahead.acquire()
-            yield job
-
-    with context.Pool(options.workers) as pool:
-        for path in pool.imap_unordered(_job, metered()):
-            ahead.release()
-            seconds += SHARD_SECONDS
-            speed = seconds / (time.perf_counter() - began)
-            print(f"{path.name}: {seconds / 3600:.1f} h of music, {speed:.0f} × real time", flush=True)
+    jobs = draw_jobs()
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        doing = {pool.submit(write_shard, *job) for job in islice(jobs, options.workers)}
+        while doing:
+            done, doing = wait(doing, return_when=FIRST_COMPLETED)
+            doing |= {pool.submit(write_shard, *job) for job in islice(jobs, len(done))}
+            for path in (future.result() for future in done):
+                seconds += SHARD_SECONDS
+                speed = seconds / (time.perf_counter() - began)
+                print(f"{path.name}: {seconds / 3600:.1f} h of music, {speed:.0f} × real time", flush=True)
 
 
 if __name__ == "__main__":

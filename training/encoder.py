@@ -54,6 +54,7 @@ def main() -> None:
     device, dtype = device_and_dtype()
     torch.manual_seed(int(time.time()))
     model, analysis = load_state(device)
+    model.encoder.train()  # changes nothing but that a GPU's LSTM may be learnt
     model.requires_grad_(False)
     analysis.requires_grad_(False)
     learnt = list(model.encoder.requires_grad_(True).parameters())

@@ -77,11 +77,11 @@ def longest_rest(codes: np.ndarray) -> int:
 class Evaluation:
     """Makes and hears the sets of clips; each entry is kept as soon as it is there."""
 
-    def __init__(self, assets: Path, prompts: int):
-        self.pipeline = Pipeline()
+    def __init__(self, assets: Path, prompts: int, engine: str):
+        self.pipeline, self.engine = Pipeline(), engine
         self.folders = {"nano": assets / "musicgen-nano", "nano-melody": assets / "musicgen-nano-melody"}
         mark = zlib.crc32(b"".join((f / "model.safetensors").read_bytes() for f in self.folders.values()))
-        self.out = data.OUT / "evaluation" / f"{mark:08x}"
+        self.out = data.OUT / "evaluation" / f"{mark:08x}-{engine}"
         self.out.mkdir(parents=True, exist_ok=True)
         self.ears = Ears(data.OUT)
         self.seeds = list(range(prompts))
@@ -114,6 +114,7 @@ class Evaluation:
             prompts=tuple(prompts),
             clips=tuple(Clip(clip[None], SAMPLE_RATE) for clip in clips),
             model=model,
+            engine=self.engine,
             seed=seed,
             settings=Settings(max_new_tokens=tokens, **settings),
         )
@@ -210,9 +211,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--assets", type=Path, default=ASSETS, help="where the checkpoints' folders are")
+    parser.add_argument("--engine", choices=("auto", "graph", "int8"), default="auto")
     parser.add_argument("--only", nargs="+", choices=SETS, default=SETS)
     options = parser.parse_args()
-    evaluation = Evaluation(options.assets, options.prompts)
+    evaluation = Evaluation(options.assets, options.prompts, options.engine)
     heard = {name: evaluation.heard(name) for name in SETS if name in options.only}
     nothing = dict.fromkeys(TARGETS)
     right = {name: evaluation.right(entries) for name, entries in heard.items()}

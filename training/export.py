@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 
 from training import nano
-from training.language_model import make_tokenizer
+from training.codec import STATE, load_state
 from training.models import (
+    ANALYSIS_FILE,
     ASSETS,
     CODEC,
     CODEC_FILE,
@@ -23,7 +24,9 @@ from training.models import (
     TOKENIZER,
     load_weights,
     make_model,
+    make_tokenizer,
     published,
+    save_weights,
 )
 
 MEGABYTES = 64  # that both checkpoints may have together
@@ -144,6 +147,8 @@ def main() -> None:
     parser.add_argument("--only", choices=("nano", "nano-melody"), help="one of both checkpoints")
     options = parser.parse_args()
     total = 0
+    if options.assets == ASSETS and STATE.is_file():
+        save_weights(load_state(torch.device("cpu"))[1], ANALYSIS_FILE, torch.float16)
     for melody, folder in FOLDERS.items():
         if options.only in (None, folder.name.removeprefix("musicgen-")):
             size = export(options.assets / folder.name, melody)

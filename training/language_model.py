@@ -8,54 +8,60 @@ the other checkpoint's weights or the bundled ones, as far as they fit. Leaves t
 import argparse
 import math
 import time
+from collections import defaultdict
+from itertools import product
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from training import data, nano
+from training import data, decoder, nano
 from training.encode import CODES
 from training.models import (
     CODEC,
     FOLDERS,
     LANGUAGE_MODEL_FILES,
     TEXT_ENCODER_FILE,
-    TOKENIZER,
     autocast,
     device_and_dtype,
     is_trained,
     load_weights,
     make_model,
+    make_tokenizer,
     save_weights,
     warm_codec,
 )
-from training.random_weights import write_tokenizer
+from training.text_encoder import Questions
 
 BATCH = {"cuda": 96, "cpu": 2}  # clips of ten seconds; more of shorter ones, fewer of long ones
-LEARNING_RATE = {"cuda": 2e-3, "cpu": 2e-3}  # at its height; falls as a cosine over the time given
+LEARNING_RATE = {"cuda": 1.5e-3, "cpu": 2e-3}  # at its height; falls as a cosine over the time given
 WARM_UP = {"cuda": 300, "cpu": 100}  # steps
 BETAS, WEIGHT_DECAY, CLIP_GRADIENT = (0.9, 0.95), 0.05, 1.0
-# share of batches, seconds of the clips, seconds of them that are learnt
+# share of batches, seconds of the clips, seconds of them that are learnt, what they are contrasted with
 LENGTHS = (
-    (0.30, data.SECONDS, 0.06),
-    (0.10, data.SECONDS, 0.5),
-    (0.12, data.SECONDS, 2.5),
-    (0.18, data.SECONDS, 5.0),
-    (0.28, data.SECONDS, data.SECONDS),
-    (0.02, data.LONG_SECONDS, data.LONG_SECONDS),
+    (0.06, data.SECONDS, 0.06, "another"),
+    (0.12, data.SECONDS, 1.0, "other_key"),
+    (0.12, data.SECONDS, 2.5, "other_tempo"),
+    (0.10, data.SECONDS, 5.0, ""),
+    (0.52, data.SECONDS, data.SECONDS, ""),
+    (0.08, data.LONG_SECONDS, data.LONG_SECONDS, ""),
 )
 # The melody model is told before its codes (235 places and the words), and short pieces would be hardly anything else.
-MELODY_LENGTHS = ((0.15, data.SECONDS, 2.5), (0.35, data.SECONDS, 5.0), (0.5, data.SECONDS, data.SECONDS))
-# Longer pieces foretell themselves, and what words mean isn't found among all that. So the shortest are a few frames
-# each, several of one caption, and are learnt to be likelier with it than with another's (see `losses`).
-SHORTEST, PIECES = 0.1, 4
+MELODY_LENGTHS = (
+    (0.15, data.SECONDS, 2.5, ""),
+    (0.35, data.SECONDS, 5.0, ""),
+    (0.5, data.SECONDS, data.SECONDS, ""),
+)
+# Longer pieces foretell themselves, and what words mean isn't found among all that. So short ones are learnt to be
+# likelier with their own caption than with another (see `losses`): the next clip's, or their own had it named another
+# key or tempo. Instruments are so easily told apart that with the next clip's alone nothing else is learnt.
+SHORTEST, PIECES = 0.1, 4  # seconds below which several pieces have one caption
 ANYWHERE = 2.0  # seconds below which a piece is from anywhere in its clip, lest beginnings are learnt by heart
 NO_TEXT, NO_CHROMA, NOTHING = 0.08, 0.15, 0.08  # shares of rows without: for guidance, and for who gives only one
-CONTRAST = 1.0  # weight of the contrast beside the mean cross-entropy
-CODEBOOK_WEIGHTS = (1.6, 1.0, 0.8, 0.6)  # of the losses: what the first gets wrong is heard most
-TEXT_TOKENS = 48  # longer captions are cut
-TEXT_STEP = 8  # captions are padded to a multiple, so that few shapes are compiled
-COMPILE = {"cuda": True, "cpu": False}
+CONTRAST, QUESTIONS = 1.0, 0.3  # weights of the contrast and of training.text_encoder's questions
+ASKED = 64  # captions a step that these are asked about
+REST_SHARE = 1.0  # of the learning rate, for what neither reads nor hears words
+CODEBOOK_WEIGHTS = (1.4, 0.7, 1.1, 0.8)  # of the losses: by what is heard most of what a codebook gets wrong
 LONGEST_STEP = 10.0  # seconds that a step counts for at most: a paused process uses none
 EVALUATE_SECONDS = {"cuda": 120, "cpu": 300}
 HELD_OUT_BATCHES = 4
@@ -63,7 +69,8 @@ FRAME_RATE = 50
 CHROMA_RATE = nano.SAMPLING_RATE / nano.CHROMA["hop_length"]  # per second
 PAD = nano.CODEBOOK_SIZE  # starts every row, and stands where the delay leaves no code
 SAMPLES = ("slow bells in D minor", "upbeat chiptune with drums", "慢速的钢琴曲，没有鼓", "happy birthday party")
-TOKENIZER_PIECES = 4_000  # of music whose captions the tokenizer is made of
+TEXT_STEP = 8  # captions of a batch are at most so many tokens apart
+REFRESH_SECONDS = 15  # between looks for new shards of codes
 
 
 def delayed(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,58 +88,96 @@ def delayed(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 class Codes:
     """A split's codes, chroma and tokenized captions in the device's memory, by how long the clips are."""
 
-    def __init__(self, split: str, tokenizer, device: torch.device, melody: bool = False):
-        self.device, self.parts = device, {}
+    def __init__(self, split: str, device: torch.device, melody: bool = False):
+        self.split, self.device, self.seen = split, device, set()
+        self.parts, self.texts = {}, {}  # by seconds: what there is by name; which captions are so many tokens long
         self.lengths = MELODY_LENGTHS if melody else LENGTHS
         self.before = nano.CHROMA_LENGTH if melody else 0  # places ahead of the codes
-        for seconds in (data.SECONDS, data.LONG_SECONDS):
-            loaded = [np.load(path) for path in data.shards(split, CODES, seconds)]
-            if not loaded:
-                continue
-            captions = np.concatenate([shard["captions"] for shard in loaded])  # (clips, CAPTIONS)
-            text = tokenizer(captions.ravel().tolist(), padding="max_length", truncation=True, max_length=TEXT_TOKENS)
-            ids = np.array(text["input_ids"], np.int16).reshape(*captions.shape, TEXT_TOKENS)
-            parts = [np.concatenate([shard[name] for shard in loaded]) for name in ("codes", "chroma")]
-            self.parts[seconds] = [torch.from_numpy(part).to(device) for part in (*parts, ids)]
+        self.refresh()
 
     def __len__(self) -> int:
-        return sum(len(codes) for codes, _, _ in self.parts.values())
+        return sum(len(part["codes"]) for part in self.parts.values())
+
+    def refresh(self) -> None:
+        """Takes in the shards that have come."""
+        for seconds in (data.SECONDS, data.LONG_SECONDS):
+            new = [path for path in data.shards(self.split, CODES, seconds) if path not in self.seen]
+            if not new:
+                continue
+            self.seen.update(new)
+            shards = [np.load(path) for path in new]
+            known = self.parts.setdefault(seconds, {})
+            for name in ("codes", "chroma", "captions", "other_key", "other_tempo", "attributes"):
+                part = torch.from_numpy(np.concatenate([shard[name] for shard in shards])).to(self.device)
+                known[name] = torch.cat([known[name], part]) if name in known else part
+            lengths = (known["captions"] != 0).sum(2).flatten().cpu()
+            groups = -(-lengths // TEXT_STEP)
+            self.texts[seconds] = [
+                (TEXT_STEP * group, torch.nonzero(groups == group)[:, 0].to(self.device))
+                for group in groups.unique().tolist()
+            ]
+
+    def below(self, limit: int, *shape: int, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Numbers from 0 to below the limit."""
+        return torch.randint(limit, shape, generator=generator, device=self.device)
+
+    def draw_captions(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """ids (count, tokens) and what they are about, attributes (count, …)."""
+        part = self.parts[data.SECONDS]
+        rows = self.below(len(part["captions"]), count)
+        ids = part["captions"][rows, self.below(part["captions"].shape[1], count)]
+        return ids.long(), part["attributes"][rows].long()
 
     def draw(self, count: int, generator: torch.Generator | None = None, seconds: float = 0.0):
-        """codes (batch, codebooks, frames), chroma (batch, frames), ids (captions, tokens) as short as they go.
+        """codes (batch, codebooks, frames), chroma (batch, frames), ids and others (captions, tokens) or None.
 
-        A caption's rows follow each other: one, or PIECES where they are of the shortest.
+        A caption's rows follow each other: one, or PIECES where they are of the shortest. All captions are about as
+        long, since the melody model's codes begin after them. Without a generator nothing waits for the device.
         """
-        heard = seconds
+        heard, contrast = seconds, ""
         if not seconds:
             known = [length for length in self.lengths if length[1] in self.parts]
-            chances = torch.tensor([share for share, _, _ in known])
-            _, seconds, heard = known[int(torch.multinomial(chances, 1, generator=generator))]
-        codes, chroma, ids = self.parts[seconds]
+            chances = torch.tensor([length[0] for length in known])
+            _, seconds, heard, contrast = known[int(torch.multinomial(chances, 1))]
+        part = self.parts[seconds]
         frames = int(heard * FRAME_RATE)
         pieces = PIECES if heard < SHORTEST else 1
         steps = (self.before + data.SECONDS * FRAME_RATE) / (self.before + frames + nano.CODEBOOKS - 1)
-        captions = max(1, int(count * steps / pieces))
-        rows = torch.randint(len(codes), (captions,), generator=generator).to(self.device)
-        which = torch.randint(ids.shape[1], (captions,), generator=generator).to(self.device)
-        ids = ids[rows, which].long()
-        longest = int((ids != 0).sum(1).max())
-        rows = rows.repeat_interleave(pieces)
-        count = len(rows)
-        start = torch.zeros(count, 1, dtype=torch.long)
+        texts = max(1, int(count * steps / pieces))
+        groups = self.texts[seconds]
+        chances = torch.tensor([float(len(group)) for _, group in groups])
+        if generator is None:
+            number = int(torch.multinomial(chances, 1))
+        else:
+            number = int(torch.multinomial(chances.to(generator.device), 1, generator=generator))
+        longest, group = groups[number]
+        which = group[self.below(len(group), texts, generator=generator)]
+        ids, others = part["captions"].flatten(0, 1)[which, :longest].long(), None
+        if contrast == "another":
+            others = ids.roll(1, 0)
+        elif contrast:
+            others = part[contrast].flatten(0, 1)[which, : longest + TEXT_STEP].long()
+        rows = (which // part["captions"].shape[1]).repeat_interleave(pieces)
+        start = torch.zeros_like(rows)[:, None]
         if heard < ANYWHERE:
-            start = torch.randint(codes.shape[2] - frames, (count, 1), generator=generator)
-        places = (start + torch.arange(frames)).to(self.device)
-        codes = codes[rows[:, None], :, places].transpose(1, 2)
-        steps = torch.arange(chroma.shape[1]) + (start / FRAME_RATE * CHROMA_RATE).round().long()
-        chroma = chroma[rows[:, None], (steps % chroma.shape[1]).to(self.device)]  # from where the codes begin
-        return codes.long(), chroma.long(), ids[:, : -(-longest // TEXT_STEP) * TEXT_STEP]
+            start = self.below(part["codes"].shape[2] - frames, len(rows), 1, generator=generator)
+        places = start + torch.arange(frames, device=self.device)
+        codes = part["codes"][rows[:, None], :, places].transpose(1, 2)
+        chroma = part["chroma"]
+        places = torch.arange(chroma.shape[1], device=self.device) + (start / FRAME_RATE * CHROMA_RATE).round().long()
+        chroma = chroma[rows[:, None], places % chroma.shape[1]]  # from where the codes begin
+        return codes.long(), chroma.long(), ids, others
+
+
+def read(model, ids) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the text encoder makes of ids (captions, tokens): states (captions, tokens, its width) and their mask."""
+    mask = (ids != 0).long()
+    return model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state, mask
 
 
 def text_states(model, ids) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the text encoder makes of ids (captions, tokens): states (captions, tokens, width) and their mask."""
-    mask = (ids != 0).long()
-    states = model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    """The same as the decoder is told it: (captions, tokens, width)."""
+    states, mask = read(model, ids)
     if hasattr(model, "enc_to_dec_proj"):
         states = model.enc_to_dec_proj(states)
     return states * mask[..., None], mask
@@ -156,50 +201,44 @@ def conditions(model, melody: bool, chroma, states, mask, kept_text, kept_chroma
     return torch.cat([model.audio_enc_to_dec_proj(one_hot), states], 1), None  # before the codes, unmasked
 
 
-def losses(model, decoder, melody: bool, batch, kept_text, kept_chroma, dtype) -> tuple[torch.Tensor, torch.Tensor]:
+def losses(model, melody: bool, batch, kept_text, kept_chroma, dtype) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy of each codebook (codebooks,), in nats; and, for the shortest pieces, the contrast, else 0.
 
-    The contrast is −log of how sure the model is which of two captions a piece belongs to, its own or the next one's
-    (a pair of InfoNCE, van den Oord et al. 2018): what doesn't depend on the words cancels in it.
-    `decoder` is the model's, compiled or not.
+    The contrast is −log of how sure the model is which of two captions a piece belongs to, its own or the other one (a
+    pair of InfoNCE, van den Oord et al. 2018): what doesn't depend on the words cancels in it.
     """
-    codes, chroma, ids = batch
+    codes, chroma, ids, others = batch
     inputs, targets = delayed(codes)
-    states, mask = text_states(model, ids)
+    targets = targets.transpose(1, 2).contiguous()  # (batch, steps, codebooks)
 
-    def each(states, mask) -> torch.Tensor:
-        """(batch, codebooks, steps), in nats; 0 where nothing is learnt"""
-        states, mask = conditions(model, melody, chroma, states, mask, kept_text, kept_chroma)
+    def each(ids) -> torch.Tensor:
+        """(batch, steps, codebooks), in nats; 0 where nothing is learnt"""
+        states, mask = conditions(model, melody, chroma, *text_states(model, ids), kept_text, kept_chroma)
         with autocast(codes.device, dtype):
-            logits = decoder(
-                input_ids=inputs.flatten(0, 1),
-                encoder_hidden_states=states,
-                encoder_attention_mask=mask,
-                use_cache=False,
-            ).logits[:, -inputs.shape[-1] :]
-        logits = logits.unflatten(0, targets.shape[:2]).float()  # (batch, codebooks, steps, codes)
-        return F.cross_entropy(logits.permute(0, 3, 1, 2), targets, ignore_index=PAD, reduction="none")
+            logits = decoder.logits(model.decoder, inputs, states, mask)
+        each = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), ignore_index=PAD, reduction="none")
+        return each.view_as(targets)
 
-    own = each(states, mask)
+    own = each(ids)
     contrast = own.new_zeros(())
-    if len(ids) < len(codes):
-        weights = torch.tensor(CODEBOOK_WEIGHTS, device=own.device)[:, None]
-        worse = each(states.roll(1, 0), mask.roll(1, 0)) - own
+    if others is not None:
+        worse = each(others) - own
+        weights = torch.tensor(CODEBOOK_WEIGHTS, device=own.device)
         contrast = F.softplus(-(worse * weights).sum((1, 2))).mean()
-    return own.sum((0, 2)) / (targets != PAD).sum((0, 2)), contrast
+    return own.sum((0, 1)) / (targets != PAD).sum((0, 1)), contrast
 
 
 @torch.no_grad()
-def held_out_losses(model, decoder, melody: bool, codes: Codes, size: int, dtype) -> str:
+def held_out_losses(model, melody: bool, codes: Codes, size: int, dtype) -> str:
     """Per codebook, on combinations never trained on; and without conditions, which says what those are worth."""
     told = []
     for kept in (1, 0):
-        generator = torch.Generator().manual_seed(1)
+        generator = torch.Generator(codes.device).manual_seed(1)
         total = 0
         for _ in range(HELD_OUT_BATCHES):
             batch = codes.draw(size, generator, data.SECONDS)
             keep = torch.full((len(batch[0]),), kept, device=codes.device)
-            total = total + losses(model, decoder, melody, batch, keep, keep, dtype)[0] / HELD_OUT_BATCHES
+            total = total + losses(model, melody, batch, keep, keep, dtype)[0] / HELD_OUT_BATCHES
         told.append(" ".join(f"{value:.3f}" for value in total.tolist()) + f" (mean {total.mean():.3f})")
     return f"held-out loss per codebook {told[0]}, unconditioned {told[1]}"
 
@@ -212,26 +251,13 @@ def write_samples(model, melody: bool, tokenizer, codes: Codes) -> None:
     text = tokenizer(list(SAMPLES), padding=True, return_tensors="pt").to(codes.device)
     inputs = {"input_ids": text.input_ids, "attention_mask": text.attention_mask}
     if melody:
-        chroma = codes.parts[data.SECONDS][1][: len(SAMPLES)].long()
+        chroma = codes.parts[data.SECONDS]["chroma"][: len(SAMPLES)].long()
         inputs["input_features"] = F.one_hot(chroma, 12).float()
     model.generation_config.max_new_tokens = nano.MAX_NEW_TOKENS
     audio = model.generate(**inputs, do_sample=True, guidance_scale=3.0)[:, 0].float().cpu().numpy()
     for i, clip in enumerate(audio):
         name = f"sample{'-melody' if melody else ''}-{i}.wav"
         wavfile.write(data.OUT / name, nano.SAMPLING_RATE, np.round(32767 * clip.clip(-1, 1)).astype(np.int16))
-
-
-def make_tokenizer():
-    """The tokenizer of both checkpoints, made once of captions, and kept: its pieces differ from run to run."""
-    from transformers import AutoTokenizer
-
-    if not (TOKENIZER / "tokenizer.json").is_file():
-        if all(is_trained(folder) for folder in FOLDERS.values()):
-            return AutoTokenizer.from_pretrained(FOLDERS[False])
-        TOKENIZER.mkdir(parents=True, exist_ok=True)
-        texts = [text for seed in range(TOKENIZER_PIECES) for text in data.caption_clip(data.draw_clip(seed), seed)]
-        write_tokenizer(TOKENIZER, texts, nano.TEXT_VOCABULARY)
-    return AutoTokenizer.from_pretrained(TOKENIZER)
 
 
 def warm_start(model, melody: bool) -> str:
@@ -260,16 +286,20 @@ def main() -> None:
     tokenizer = make_tokenizer()
     model = make_model(melody)
     state_file = data.OUT / f"language-model{'-melody' if melody else ''}.pt"
-    learnt = [parameter for name, parameter in model.named_parameters() if not name.startswith(CODEC)]
+    named = [(name, parameter) for name, parameter in model.named_parameters() if not name.startswith(CODEC)]
+    learnt = [parameter for _, parameter in named]
     count = sum(parameter.numel() for parameter in learnt) / 1e6
     print(f"text encoder and decoder: {count:.2f} M parameters, {device}; starts from {warm_start(model, melody)}")
     print(f"codec from {warm_codec(model.audio_encoder) or 'nowhere: random weights'}", flush=True)
     model.audio_encoder.requires_grad_(False)
     model.to(device).eval()  # nothing is dropped out, and the reference's layerdrop would break the compiled graph
-    groups = [
-        {"params": [p for p in learnt if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
-        {"params": [p for p in learnt if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    questions = Questions().to(device)
+    words = ("text_encoder.", "enc_to_dec_proj", "encoder_attn")
+    groups = [{"params": list(questions.parameters()), "share": 1.0, "weight_decay": 0.0}]
+    for matrices, reads in product((True, False), (True, False)):
+        some = [p for name, p in named if (p.ndim > 1) == matrices and any(word in name for word in words) == reads]
+        share, decay = 1.0 if reads else REST_SHARE, WEIGHT_DECAY if matrices else 0.0
+        groups.append({"params": some, "share": share, "weight_decay": decay})
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=BETAS)
     step, spent = 0, 0.0
     if state_file.is_file():
@@ -286,14 +316,13 @@ def main() -> None:
         state_file.with_suffix(".part").rename(state_file)
         save_weights(model, LANGUAGE_MODEL_FILES[melody], torch.float16, leave=CODEC)
 
-    train, held_out = (Codes(split, tokenizer, device, melody) for split in ("train", "held-out"))
+    train, held_out = (Codes(split, device, melody) for split in ("train", "held-out"))
     print(f"{len(train)} clips to learn from, {len(held_out)} held out", flush=True)
-    decoder = torch.compile(model.decoder) if COMPILE[device.type] else model.decoder
     weights = torch.tensor(CODEBOOK_WEIGHTS, device=device)
     weights = weights / weights.sum()
-    evaluated = now = time.perf_counter()
+    evaluated = looked = now = time.perf_counter()
     before, first_step, total = spent, step, torch.zeros(nano.CODEBOOKS, device=device)
-    contrasts: list[float] = []
+    total_asked, contrasts = torch.zeros((), device=device), defaultdict(list)
     try:
         while spent < 60 * options.minutes:
             now, last = time.perf_counter(), now
@@ -301,38 +330,47 @@ def main() -> None:
             progress = min(1.0, spent / (60 * options.minutes))
             warm = min(1, (step - first_step + 1) / WARM_UP[device.type])
             for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE[device.type] * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+                rate = LEARNING_RATE[device.type] * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+                group["lr"] = group["share"] * rate
+            if now - looked > REFRESH_SECONDS:
+                train.refresh()
+                looked = now
             batch = train.draw(size)
             chance = torch.rand(3, len(batch[0]), device=device)
             something = chance[0] >= NOTHING
             kept_text = (something & (chance[1] >= NO_TEXT)).long()
             kept_chroma = (something & (chance[2] >= NO_CHROMA)).long()
-            each, contrast = losses(model, decoder, melody, batch, kept_text, kept_chroma, dtype)
+            each, contrast = losses(model, melody, batch, kept_text, kept_chroma, dtype)
             optimizer.zero_grad()
-            ((each * weights).sum() + CONTRAST * contrast).backward()
+            ids, attributes = train.draw_captions(ASKED)
+            asked = questions.loss(*read(model, ids), attributes)
+            ((each * weights).sum() + CONTRAST * contrast + QUESTIONS * asked).backward()
             torch.nn.utils.clip_grad_norm_(learnt, CLIP_GRADIENT)
             optimizer.step()
             step += 1
             total += each.detach()
-            if len(batch[2]) < len(batch[0]):
-                contrasts.append(float(contrast.detach()))
+            total_asked += asked.detach()
+            if batch[3] is not None:
+                contrasts[batch[0].shape[2]].append(contrast.detach())
             if step % 100 == 0:
                 speed = (step - first_step) / max(1e-9, spent - before)
                 told = " ".join(f"{value / 100:.3f}" for value in total.tolist())
                 clips = step * size / max(1, len(train))
-                if contrasts:
-                    told += f", contrast {np.mean(contrasts):.3f}"
+                for frames, some in sorted(contrasts.items()):
+                    told += f", contrast at {frames} frames {torch.stack(some).mean():.3f}"
+                told += f", questions {total_asked / 100:.3f}"
                 print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s, {clips:.1f} rounds): {told}", flush=True)
                 total.zero_()
+                total_asked.zero_()
                 contrasts.clear()
             if now - evaluated > EVALUATE_SECONDS[device.type]:
                 save()
-                print(held_out_losses(model, decoder, melody, held_out, size, dtype), flush=True)
+                print(held_out_losses(model, melody, held_out, size, dtype), flush=True)
                 evaluated = time.perf_counter()
     except KeyboardInterrupt:
         print("stopped; the same call goes on from here")
     save()
-    print(held_out_losses(model, decoder, melody, held_out, size, dtype), flush=True)
+    print(held_out_losses(model, melody, held_out, size, dtype), flush=True)
     write_samples(model, melody, tokenizer, held_out)
 
 

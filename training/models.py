@@ -9,16 +9,19 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from training import nano
-from training.data import OUT
-from training.random_weights import RENAMED, TIED
+from training.data import OUT, caption_clip, draw_clip
+from training.random_weights import RENAMED, TIED, write_tokenizer
 
 ASSETS = Path(__file__).parent.parent / "assets"
 FOLDERS = {False: ASSETS / "musicgen-nano", True: ASSETS / "musicgen-nano-melody"}
 CODEC_FILE = OUT / "codec.safetensors"
+ANALYSIS_FILE = Path(__file__).parent / "analysis.safetensors"  # of the bundled codec, without which there are no codes
 ENCODER_FILE = OUT / "encoder.safetensors"  # its encoder, which learns apart
 TEXT_ENCODER_FILE = OUT / "text-encoder.safetensors"  # that knows captions, but no music yet
 LANGUAGE_MODEL_FILES = {False: OUT / "language-model.safetensors", True: OUT / "language-model-melody.safetensors"}
 TOKENIZER = OUT / "tokenizer"  # folder
+TEXT_TOKENS = 48  # longer captions are cut
+TOKENIZER_PIECES = 4_000  # of music whose captions the tokenizer is made of
 CODEC = "audio_encoder."  # how the codec's names begin in a checkpoint
 EMBEDDING_STD = 0.5  # sums of four stand beside sines and cosines in the decoder: 0.02 would drown
 
@@ -126,6 +129,19 @@ def is_trained(folder: Path) -> bool:
         return False
     given = json.loads(config.read_text(encoding="utf-8"))
     return all(given[part] == nano.config("num_chroma" in given)[part] for part in ("audio_encoder", "decoder"))
+
+
+def make_tokenizer():
+    """The tokenizer of both checkpoints, made once of captions, and kept: its pieces differ from run to run."""
+    from transformers import AutoTokenizer
+
+    if not (TOKENIZER / "tokenizer.json").is_file():
+        if all(is_trained(folder) for folder in FOLDERS.values()):
+            return AutoTokenizer.from_pretrained(FOLDERS[False])
+        TOKENIZER.mkdir(parents=True, exist_ok=True)
+        texts = [text for seed in range(TOKENIZER_PIECES) for text in caption_clip(draw_clip(seed), seed)]
+        write_tokenizer(TOKENIZER, texts, nano.TEXT_VOCABULARY)
+    return AutoTokenizer.from_pretrained(TOKENIZER)
 
 
 def warm_codec(model: torch.nn.Module) -> str:

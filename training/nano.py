@@ -12,7 +12,7 @@ CODEC_FILTERS = 16
 CODEC_WIDTH = 48  # dimension of the codes; in many, few codes come into use
 TEXT_VOCABULARY = 2_048
 TEXT_WIDTH, TEXT_LAYERS, TEXT_HEADS, TEXT_INNER = 192, 3, 4, 384
-WIDTH, LAYERS, HEADS, INNER = 256, 5, 4, 768  # of the decoder
+WIDTH, LAYERS, HEADS, INNER = 320, 4, 5, 1_280  # of the decoder: few layers, for the time of a step goes into calls
 MAX_LENGTH = 1_500  # tokens: 30 s
 MAX_NEW_TOKENS = 503  # where a call names no number: 10 s
 

@@ -38,6 +38,16 @@ LOUDEST = 0.6  # amplitude of a tone whose gate is wide open, full scale 1
 LIFT = 0.35  # keeps ELU's argument positive: what goes through is within ±0.31 where the sound is within ±1
 FIT_STEPS, FIT_RATE, FIT_ROWS = 400, 3e-3, 48
 
+# What latents are about (latents, semitones or noises), and which part each codebook tells. The parts share no latents,
+# so what EnCodec takes for the residual of one is the next one's matter untouched: a stroke on a drum doesn't change
+# the codes of the chord that sounds on, and a bass line is a row of codes of its own.
+PARTS = (
+    (slice(0, 32), slice(20, TONES)),  # from C3 on: chords and leads
+    (slice(32, 40), slice(0, 20)),  # below: basses and bass drums
+    (slice(40, 48), slice(TONES, TONES + NOISES)),  # strokes, breath, bows
+)
+BOOKS = (0, 0, 1, 2)  # the second tells what the first leaves
+
 WIDTH = nano.CODEC_FILTERS * 2 ** len(nano.HOP_RATIOS)  # of the LSTM
 LATENT = nano.CODEC_WIDTH
 PAIRS = TONES + NOISES

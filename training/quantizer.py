@@ -8,39 +8,47 @@ language models learn on is chosen by trellis (Ortega and Ramchandran 1998): see
 import torch
 from torch.nn import functional as F
 
+from training.oscillator_bank import BOOKS, PARTS
+
 DECAY = 0.99  # of the moving averages, per step: latents drift fast at first, and codes left behind are lost
 DEAD = 0.15  # a code is dead below this share of an even share of the vectors: after a hundred steps without any
 KMEANS_ROUNDS = 12
 KMEANS_VECTORS = 20_000
-CHANGE_PRICE = 4.0  # what a changed code costs, as a squared distance; the latents' variance is 34 in all
+CHANGE_PRICES = (6.0, 4.0, 4.0)  # what a changed code costs in each part; their variances are some 30, 16, 10
 SPLIT = 0.2  # how far from its code, towards one of the vectors that fall to it, a revived code is put
 
 
+def own(stage: int, vectors: torch.Tensor) -> torch.Tensor:
+    """vectors (…, width) with zeros where they aren't what the codebook of this stage tells."""
+    latents = PARTS[BOOKS[stage]][0]
+    masked = torch.zeros_like(vectors)
+    masked[..., latents] = vectors[..., latents]
+    return masked
+
+
 def quantize(
-    quantizer, latents: torch.Tensor, learning: bool, stages: torch.Tensor | None = None
+    quantizer, latents: torch.Tensor, learning: bool, coarse: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """latents (batch, width, frames) → quantized (straight through), commitment, codes (batch, codebooks, frames).
 
-    stages (batch,): how many codebooks each row is told by, for the first to learn what matters most (Kumar et al.
-    2023, quantizer dropout).
+    coarse (batch,) bool: rows that only the first codebook of each part tells of, for it to learn what matters most
+    (Kumar et al. 2023, quantizer dropout).
     """
     with torch.autocast(latents.device.type, enabled=False):
         batch, width, frames = latents.shape
         vectors = latents.float().permute(0, 2, 1).reshape(-1, width)  # (N, width)
-        spread = (
-            vectors.detach().var(0).mean().clamp_min(1e-6)
-        )  # or the loss would be least where all latents are equal
+        spread = vectors.detach().var(0).mean().clamp_min(1e-6)  # or the loss would be least where all are equal
         residual, total, commitment, codes = vectors, 0, 0, []
         for stage, layer in enumerate(quantizer.layers):
             book = layer.codebook
             index = book.quantize(residual.detach())
             chosen = F.embedding(index, book.embed)
-            commitment = commitment + F.mse_loss(residual, chosen) / spread
+            commitment = commitment + F.mse_loss(own(stage, residual), chosen) / spread
             if learning:
-                learn(book, residual.detach(), index)
+                learn(book, own(stage, residual.detach()), index)
             residual = residual - chosen
-            if stages is not None:
-                chosen = chosen * (stages > stage).repeat_interleave(frames)[:, None]
+            if coarse is not None and BOOKS[stage] in BOOKS[:stage]:
+                chosen = chosen * (~coarse).repeat_interleave(frames)[:, None]
             total = total + chosen
             codes.append(index.view(batch, frames))
         quantized = vectors + (total - vectors).detach()
@@ -78,15 +86,16 @@ def start(quantizer, latents: torch.Tensor, per_step: int) -> None:
     """k-means, stage after stage, on latents (batch, width, frames); then a step will bring `per_step` vectors."""
     residual = latents.float().permute(0, 2, 1).reshape(-1, latents.shape[1])
     residual = residual[torch.randperm(len(residual), device=residual.device)[:KMEANS_VECTORS]]
-    for layer in quantizer.layers:
+    for stage, layer in enumerate(quantizer.layers):
         book = layer.codebook
         size = len(book.embed)
-        book.embed.copy_(residual[torch.randint(len(residual), (size,), device=residual.device)])
+        vectors = own(stage, residual)
+        book.embed.copy_(vectors[torch.randint(len(vectors), (size,), device=vectors.device)])
         for _ in range(KMEANS_ROUNDS):
-            index = book.quantize(residual)
-            counts = torch.zeros_like(book.cluster_size).index_add_(0, index, torch.ones_like(residual[:, 0]))
-            sums = torch.zeros_like(book.embed).index_add_(0, index, residual)
-            newcomers = halves(book.embed, residual, index)
+            index = book.quantize(vectors)
+            counts = torch.zeros_like(book.cluster_size).index_add_(0, index, torch.ones_like(vectors[:, 0]))
+            sums = torch.zeros_like(book.embed).index_add_(0, index, vectors)
+            newcomers = halves(book.embed, vectors, index)
             means = sums / counts.clamp_min(1)[:, None]
             book.embed.copy_(torch.where((counts == 0)[:, None], newcomers, means))
         refresh(book, per_step)
@@ -101,22 +110,23 @@ def refresh(book, vectors: int) -> None:
 
 
 @torch.no_grad()
-def steady_codes(quantizer, latents: torch.Tensor, price: float = CHANGE_PRICE) -> torch.Tensor:
+def steady_codes(quantizer, latents: torch.Tensor, prices: tuple[float, ...] = CHANGE_PRICES) -> torch.Tensor:
     """latents (batch, width, frames) → codes (batch, codebooks, frames), with the fewest changes that are worth it.
 
-    Stage after stage, the codes of least squared distance plus `price` for every frame whose code isn't the last
-    frame's (Viterbi); where an earlier stage has changed, a later one may for nothing. With a price of 0 these are
-    the nearest codes, which flicker: a held note's last codebook changes in most frames, and that is noise to learn.
+    Stage after stage, the codes of least squared distance plus the part's price for every frame whose code isn't the
+    last frame's (Viterbi); where an earlier stage of the part has changed, a later one may for nothing. With prices of
+    0 these are the nearest codes, which flicker: a held note's last codebook changes in most frames, and that is
+    noise to learn.
     """
     residual = latents.float().transpose(1, 2)
     batch, frames, _ = residual.shape
-    prices = torch.full((frames, batch, 1), float(price), device=latents.device)
+    costs = [torch.full((frames, batch, 1), price, device=latents.device) for price in prices]
     stages = []
-    for layer in quantizer.layers:
+    for part, layer in zip(BOOKS, quantizer.layers, strict=True):
         book = layer.codebook.embed
         distance = residual.square().sum(2, keepdim=True) - 2 * residual @ book.T + book.square().sum(1)
-        codes = least_cost_path(distance.transpose(0, 1), prices)  # (frames, batch)
-        prices[1:][codes[1:] != codes[:-1]] = 0.0
+        codes = least_cost_path(distance.transpose(0, 1), costs[part])  # (frames, batch)
+        costs[part][1:][codes[1:] != codes[:-1]] = 0.0
         residual = residual - F.embedding(codes.T, book)
         stages.append(codes.T)
     return torch.stack(stages, 1)

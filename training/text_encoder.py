@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from training import data, nano
 from training.attributes import LEADS, MODES, MOODS, STYLES
-from training.language_model import TEXT_STEP, TEXT_TOKENS, make_tokenizer
-from training.models import TEXT_ENCODER_FILE, device_and_dtype, make_model, save_weights
+from training.models import TEXT_ENCODER_FILE, TEXT_TOKENS, device_and_dtype, make_model, make_tokenizer, save_weights
 
 CLIPS = 6_000  # whose captions are learnt from
 BATCH = 64
@@ -49,6 +48,10 @@ class Questions(nn.Module):
         found = scores.softmax(1).transpose(1, 2) @ states
         return [answer(found[:, i]) for i, answer in enumerate(self.answers)]
 
+    def loss(self, states: torch.Tensor, mask: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
+        """Sum of the cross-entropies, in nats; goals (batch, attributes) are `classes`."""
+        return sum(F.cross_entropy(answer, goals[:, i]) for i, answer in enumerate(self(states, mask)))
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -68,11 +71,11 @@ def main() -> None:
     ids, goals = ids.to(device), torch.tensor(goals, device=device)
     optimizer = torch.optim.AdamW([*encoder.parameters(), *questions.parameters()], lr=0.0, weight_decay=0.01)
 
-    def answers(rows: torch.Tensor) -> list[torch.Tensor]:
+    def read(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         some = ids[rows]
-        some = some[:, : -(-int((some != 0).sum(1).max()) // TEXT_STEP) * TEXT_STEP]
+        some = some[:, : int((some != 0).sum(1).max())]
         mask = (some != 0).long()
-        return questions(encoder(input_ids=some, attention_mask=mask).last_hidden_state, mask)
+        return encoder(input_ids=some, attention_mask=mask).last_hidden_state, mask
 
     began, step, total = time.perf_counter(), 0, 0.0
     while (progress := (time.perf_counter() - began) / (60 * minutes)) < 1:
@@ -80,7 +83,7 @@ def main() -> None:
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
         rows = torch.randint(len(ids) - HELD_OUT, (BATCH,), device=device)
-        loss = sum(F.cross_entropy(a, goals[rows, i]) for i, a in enumerate(answers(rows)))
+        loss = questions.loss(*read(rows), goals[rows])
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_([*encoder.parameters(), *questions.parameters()], 1.0)
@@ -91,7 +94,7 @@ def main() -> None:
             total = 0.0
     with torch.no_grad():
         rows = torch.arange(len(ids) - HELD_OUT, len(ids), device=device)
-        right = [(a.argmax(1) == goals[rows, i]).float().mean() for i, a in enumerate(answers(rows))]
+        right = [(a.argmax(1) == goals[rows, i]).float().mean() for i, a in enumerate(questions(*read(rows)))]
     told = ", ".join(f"{name} {float(share):.0%}" for name, share in zip([*NAMES, "tempo"], right, strict=True))
     print(f"right, though captions don't say all: {told}")
     save_weights(encoder, TEXT_ENCODER_FILE, torch.float32, leave="encoder.embed_tokens")  # is shared.weight
