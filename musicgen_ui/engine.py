@@ -304,7 +304,7 @@ class Engine:
             with self._changed:
                 if self._closed:
                     raise _WorkerDied(None)
-                self._worker = _WorkerProcess(self._limits.stall_seconds)
+                self._worker = _WorkerProcess(self._limits)
         except OSError as fault:  # no memory or no file descriptors for one more process
             raise _WorkerDied(None) from fault
         self._worker.send(worker.Preload(self._preload))
@@ -398,11 +398,11 @@ class _WorkerDied(Exception):
 class _WorkerProcess:
     """The process and its pipe."""
 
-    def __init__(self, stall_seconds: float) -> None:
-        self._stall_seconds = stall_seconds
+    def __init__(self, limits: Limits) -> None:
+        self._stall_seconds = limits.stall_seconds
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=worker.main, args=(theirs,), name="musicgen engine", daemon=True)
+        self._process = context.Process(target=worker.main, args=(theirs, limits), name="musicgen engine", daemon=True)
         self._process.start()
         theirs.close()
         self._sending = threading.Lock()

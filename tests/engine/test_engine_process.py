@@ -191,7 +191,7 @@ def test_a_worker_that_hangs_is_taken_for_dead():
 
 def test_an_engine_that_cannot_start_says_so_and_is_unwell_until_it_can(monkeypatch):
     class NoProcess:
-        def __init__(self, stall_seconds):
+        def __init__(self, limits):
             raise OSError(errno.EAGAIN, "no more processes")
 
     monkeypatch.setattr("musicgen_ui.engine._WorkerProcess", NoProcess)
@@ -210,6 +210,16 @@ def test_an_engine_that_cannot_start_says_so_and_is_unwell_until_it_can(monkeypa
     finally:
         engine.close()
     assert engine.health().state == "stopping"
+
+
+def test_how_long_a_piece_may_last_is_known_to_the_process_too():
+    engine = Engine(Limits(piece_seconds=2))
+    engine.start()
+    try:
+        (take,) = finished(engine.submit(request(Settings()))).takes
+        assert take.seconds == 2
+    finally:
+        engine.close()
 
 
 def test_draining_ends_what_waits_and_not_what_runs():
