@@ -219,16 +219,17 @@ class Engine:
                 self._worker.send(worker.Stop(job.number, keep))
 
     def _download(self, job: Job, hub_id: str) -> None:
-        """In a thread of its own: a download takes nobody's turn."""
-        job.tell(Downloading(job.request.model, 0, 0))
+        """In a thread of its own: a download, or a look at whether what came is right, takes nobody's turn."""
+        model = job.request.model
+        job.tell(Loading(model) if checkpoints.cached(hub_id) else Downloading(model, 0, 0))
         fault: AppError | None = None
         try:
             job.folder = download(
                 hub_id,
-                lambda done, total: job.tell(Downloading(job.request.model, done, total)),
+                lambda done, total: job.tell(Downloading(model, done, total)),
                 lambda: job.stopping or self._closed,
             )
-            checked_for_model(job.request, self.info(job.request.model), self._limits)
+            checked_for_model(job.request, self.info(model), self._limits)
         except DownloadStopped:
             pass
         except AppError as problem:
