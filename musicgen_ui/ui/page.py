@@ -47,8 +47,7 @@ def build_page(
 
     `broadcasts` and `sessions` are those that `make_routes` gives out.
     """
-    kept = int(limits.forgotten_seconds)
-    with gr.Blocks(title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, kept)) as page:
+    with gr.Blocks(title="MusicGen", analytics_enabled=False, fill_width=True) as page:
         sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
         runs = Runs(engine, sessions, limits, broadcasts, Tunes(engine, limits), len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions, limits), sections)
