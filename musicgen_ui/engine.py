@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 class Job:
     """One request on its way. Iterating over it gives its events and blocks between them."""
 
-    def __init__(self, number: int, request: Request, owner: str, engine: "Engine") -> None:
-        self.number, self.request, self.owner = number, request, owner
+    def __init__(self, number: int, request: Request, owner: str, address: str, engine: "Engine") -> None:
+        self.number, self.request, self.owner, self.address = number, request, owner, address
         self._engine = engine
         self._events: queue.SimpleQueue[Event | AppError] = queue.SimpleQueue()
         self.times = Times()
@@ -155,18 +155,22 @@ class Engine:
         measured = {known: value for (name, known), value in list(self._seconds_per_token.items()) if name == model}
         return measured[min(measured, key=lambda known: abs(known - rows))] if measured else None
 
-    def submit(self, request: Request, owner: str = "") -> Job:
-        """Puts `request` into the queue. Raises InputError for a bad one, MachineError when the queue is full."""
+    def submit(self, request: Request, owner: str = "", address: str = "") -> Job:
+        """Puts `request` into the queue. `address`: where its owner is on the internet; "" is nowhere.
+
+        Raises InputError for a bad one, MachineError when the queue is full, or as full as one user, or one address,
+        may make it.
+        """
         try:
-            return self._submit(request, owner)
+            return self._submit(request, owner, address)
         except AppError as fault:
             self.journal.ended(None, request, Times(), fault, stopping=False)
             raise
 
-    def _submit(self, request: Request, owner: str) -> Job:
+    def _submit(self, request: Request, owner: str, address: str) -> Job:
         request = checked(request, self._limits)
         place = checkpoints.locate(request.model, self._limits.own_models)
-        job = Job(next(self._numbers), request, owner, self)
+        job = Job(next(self._numbers), request, owner, address, self)
         job.folder = place if isinstance(place, Path) else checkpoints.downloaded(place)
         if job.folder is not None:
             checked_for_model(request, self.info(request.model), self._limits)
@@ -181,6 +185,8 @@ class Engine:
                 raise MachineError("error.queue_full", limit=self._limits.queue)
             if owner and sum(other.owner == owner for other in self._jobs()) >= self._limits.queue_per_user:
                 raise MachineError("error.queue_full_for_you", limit=self._limits.queue_per_user)
+            if address and sum(other.address == address for other in self._jobs()) >= self._limits.queue_per_address:
+                raise MachineError("error.queue_full_for_address", limit=self._limits.queue_per_address)
             if job.folder is not None:
                 self._enqueue(job)
             else:

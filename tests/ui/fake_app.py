@@ -27,6 +27,7 @@ def main() -> None:
     limits = Limits(
         stop_seconds=float(os.environ.get("FAKE_STOP_SECONDS", "25")),
         free_disk_bytes=int(os.environ.get("FAKE_FREE_DISK_BYTES", "0")),
+        queue_per_address=int(os.environ.get("FAKE_QUEUE_PER_ADDRESS", "8")),
     )
     ending, journal = Ending(), Journal()
     engine = FakeEngine(
@@ -42,8 +43,8 @@ def main() -> None:
     page.launch(**launch_options(limits, routes), prevent_thread_lock=True)
     ending.wait(engine, lambda: sessions.busy, limits.stop_seconds)
     sessions.close()
-    end_at_once(0)
     scratch.close()
+    end_at_once(0)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ class Answering:
             raise InputError("error.model_unknown", model=str(model)[:80], models="nano")
         return MODEL
 
-    def submit(self, request, owner=""):
+    def submit(self, request, owner="", address=""):
         checked_for_model(checked(request, LIMITS), self.info(request.model))
         return iter([Finished(())])
 
