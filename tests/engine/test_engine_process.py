@@ -12,7 +12,7 @@ import pytest
 
 from musicgen_ui.engine import Engine
 from musicgen_ui.errors import AppError, InputError, MachineError
-from musicgen_ui.events import Decoding, Finished, Generating, Loaded, Loading, Queued, Ready, Sound
+from musicgen_ui.events import Decoding, Finished, Generating, Loaded, Loading, Queued, Ready, Sound, Starting
 from musicgen_ui.journal import Health
 from musicgen_ui.limits import Limits
 from musicgen_ui.paths import ASSETS
@@ -264,6 +264,32 @@ def test_another_large_checkpoint_gets_a_new_process(engine, copies):
     one, two, again, nano = pids
     assert one != two
     assert two == again == nano
+
+
+@pytest.mark.parametrize("stage", [Starting, Loading, Generating])
+def test_whoever_waits_behind_a_switch_of_model_is_served_though_its_process_is_killed(engine, copies, stage):
+    """The second request needs a new process. One that is killed before it was heard of is served after all."""
+    before = finished(engine.submit(request(model=copies[0]))).takes[0]
+    pid = worker_pid(engine)
+    running = engine.submit(request(LONG, model=copies[0]), "first")
+    until_playing(running)
+    switched = engine.submit(request(Settings(300), model=copies[1]), "second")
+    waiting = [engine.submit(request(model=model), "third") for model in ("nano", copies[0])]
+    running.stop()
+    assert finished(running).takes[0].record["model"] == copies[0]
+    until(switched, stage)
+    while worker_pid(engine) == pid:
+        time.sleep(0.01)
+    os.kill(worker_pid(engine), signal.SIGKILL)
+    if stage is Starting:
+        assert finished(switched).takes[0].record["model"] == copies[1]
+    else:
+        with pytest.raises(MachineError) as fault:
+            finished(switched)
+        assert fault.value.key == "error.engine_killed"
+    nano, again = (finished(job).takes[0] for job in waiting)
+    assert (nano.record["model"], again.record["model"]) == ("nano", copies[0])
+    np.testing.assert_array_equal(again.codes, before.codes)
 
 
 def test_a_broken_checkpoint_gives_a_sentence_and_the_next_request_works(engine, copies):
