@@ -39,18 +39,16 @@ def check(folder: Path, model: str, stopped: Callable[[], bool] = lambda: False)
     damaged = []
     for path in _files(folder):
         blob = path.resolve()
-        digest = _digest_as(blob.name, blob.stat().st_size)
-        if digest is None:  # a mirror's own name
-            continue
-        with blob.open("rb") as file:
-            while block := file.read(_BLOCK):
-                if stopped():
-                    return False
-                digest.update(block)
-        if digest.hexdigest() != blob.name:
+        try:
+            right = _is_right(blob, stopped)
+        except FileNotFoundError:  # another request has just removed it
+            right = False
+        except _Stopped:
+            return False
+        if not right:
             damaged.append(path.name)
-            path.unlink()
-            blob.unlink()
+            path.unlink(missing_ok=True)
+            blob.unlink(missing_ok=True)
     if damaged:
         raise MachineError("error.file_damaged", model=model, file=damaged[0])
     with contextlib.suppress(OSError):  # no room: it is checked again the next time
@@ -58,13 +56,24 @@ def check(folder: Path, model: str, stopped: Callable[[], bool] = lambda: False)
     return True
 
 
-def _digest_as(name: str, size: int):
-    """The beginning of a checksum of the kind of `name`, None if that is none."""
-    if _SHA256.fullmatch(name):
-        return hashlib.sha256()
-    if _GIT.fullmatch(name):
-        return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    return None
+class _Stopped(Exception):
+    pass
+
+
+def _is_right(blob: Path, stopped: Callable[[], bool]) -> bool:
+    """Whether the file has the checksum that is its name, or a name that is none, as a mirror may give it."""
+    if _SHA256.fullmatch(blob.name):
+        digest = hashlib.sha256()
+    elif _GIT.fullmatch(blob.name):
+        digest = hashlib.sha1(b"blob %d\0" % blob.stat().st_size, usedforsecurity=False)
+    else:
+        return True
+    with blob.open("rb") as file:
+        while block := file.read(_BLOCK):
+            if stopped():
+                raise _Stopped
+            digest.update(block)
+    return digest.hexdigest() == blob.name
 
 
 def _files(folder: Path) -> list[Path]:

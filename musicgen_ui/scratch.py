@@ -62,11 +62,13 @@ class Scratch:
                 self._seen[path] = (changed, since)
             else:
                 path.unlink()
-                path.parent.rmdir()
+                if path.parent.parent != self.folder:  # each upload has a folder of its own
+                    path.parent.rmdir()
 
     def close(self) -> None:
         """Removes it, when the app ends."""
-        _remove(self.folder)
+        with contextlib.suppress(OSError):  # the system has cleared it
+            _remove(self.folder)
         if self._lock is not None:
             os.close(self._lock)
 
@@ -101,10 +103,14 @@ else:
     import fcntl
 
     def _locked(folder: Path) -> int | None:
-        """Locks `folder`; the file has its name only once it is locked."""
+        """Locks `folder`; the file has its name only once it is locked. None where the disk knows no locks."""
         new = folder / f"{_LOCK}.new"
         lock = os.open(new, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return None
         new.rename(folder / _LOCK)
         return lock
 

@@ -1,6 +1,7 @@
 """The engine's process and its queue, with the real bundled checkpoints."""
 
 import errno
+import itertools
 import os
 import shutil
 import signal
@@ -135,6 +136,22 @@ def test_one_user_cannot_take_the_whole_queue(engine):
     assert all(finished(job).takes == () for job in jobs)  # abandoned: nothing is decoded for nobody
     assert finished(other).takes[0].complete
     assert isinstance(engine.status(), Ready)
+
+
+def test_the_time_of_day_may_jump_while_requests_wait_and_run(engine, monkeypatch):
+    really, hours = time.time, itertools.cycle((10, -10, 0))
+    monkeypatch.setattr(time, "time", lambda: really() + 3_600 * next(hours))
+    begun = time.monotonic()
+    running, waiting = engine.submit(request(Settings(300))), engine.submit(request())
+    paces = [event.seconds_per_token for event in running if isinstance(event, Generating)]
+    assert finished(waiting).takes[0].complete
+    spent = time.monotonic() - begun
+    assert all(0 <= pace < spent for pace in paces)
+    for job in (running, waiting):
+        waited, worked = job.times.spent()
+        assert 0 <= waited <= spent
+        assert 0 < worked < 2 * spent
+    assert 0 < engine.seconds_per_token("nano") < spent
 
 
 def test_a_killed_worker_costs_its_own_request_only(engine):

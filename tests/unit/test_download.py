@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from musicgen_ui import checksums
+from musicgen_ui.errors import MachineError
 from musicgen_ui.request import Request, Settings
 from tests.engine.hub import checksum, damaged, serving
 from tests.reference import cases
@@ -203,7 +204,7 @@ def test_a_file_that_keeps_coming_with_another_size_is_refused_and_comes_anew(re
 def test_more_than_there_is_of_a_file_is_removed(repositories, tmp_path):
     """As when a mirror has sent an error page into a file under way: there is nothing behind it to go on with."""
     original = (repositories["one"][REPOSITORY] / "model.safetensors").read_bytes()
-    with serving(repositories["one"], refusals=1_000) as hub:
+    with serving(repositories["one"], status=429, refusals=1_000) as hub:
         fetch(hub.endpoint, tmp_path)
         hub.faults.refusals = 0
         folder = next(tmp_path.rglob("blobs"))
@@ -238,3 +239,19 @@ def test_what_is_in_order_is_read_only_once(repositories, tmp_path, monkeypatch)
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # nothing could be removed from it
     (folder / "model.safetensors").touch()
     assert checksums.is_checked(folder)
+
+
+def test_two_who_find_the_same_damage_are_told_the_same(repositories, tmp_path, monkeypatch):
+    with serving(repositories["one"]) as hub:
+        folder = Path(fetch(hub.endpoint, tmp_path)["folder"])
+    (folder / "config.json").write_bytes(b"{}")
+    is_right = checksums._is_right
+
+    def another_is_faster(blob, stopped):
+        blob.unlink(missing_ok=True)
+        return is_right(blob, stopped)
+
+    monkeypatch.setattr(checksums, "_is_right", another_is_faster)
+    with pytest.raises(MachineError) as told:
+        checksums.check(folder, REPOSITORY)
+    assert told.value.key == "error.file_damaged"

@@ -1,6 +1,8 @@
 """The page's own folder: what a kill has left of it goes at the next start, and nothing of anybody else."""
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -112,7 +114,35 @@ def test_what_lies_still_goes_by_a_clock_that_nobody_sets(
     made.sweep(5_000, kept)
     assert {path.parent.relative_to(folder).as_posix() for path in folder.rglob("*.wav")} == set(names) - {"old"}
     assert not (folder / "old").exists()
+    broken_off = Path(made.part("incoming")) / "tmp123"
+    broken_off.touch()
     now += 10_000
     made.sweep(5_000, kept)
     assert not (folder / "sent again").exists()
+    now += 10_000
+    made.sweep(5_000, kept)
+    assert not broken_off.exists()
+    assert broken_off.parent.exists()
     made.close()
+
+
+def test_a_folder_that_the_system_has_cleared_is_no_fault(tmp_path: Path) -> None:
+    made = Scratch(tmp_path)
+    shutil.rmtree(made.folder)
+    made.close()
+
+
+def test_a_disk_without_locks_is_used_and_nothing_on_it_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Scratch(tmp_path)
+
+    def no_locks(file: int, kind: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(scratch.fcntl, "flock", no_locks)
+    made = Scratch(tmp_path)
+    assert made.folder.exists()
+    assert before.folder.exists()
+    made.close()
+    before.close()
