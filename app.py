@@ -18,6 +18,7 @@ def main() -> int:
     from musicgen_ui.journal import Journal
     from musicgen_ui.limits import Limits
     from musicgen_ui.locales import shells_language
+    from musicgen_ui.scratch import make_scratch
 
     try:
         limits = Limits.of_this_machine()
@@ -25,6 +26,7 @@ def main() -> int:
         print(fault.in_language(shells_language()), file=sys.stderr)
         return fault.exit_code
     ending = Ending()
+    scratch = make_scratch()
     journal = Journal(prompts=os.environ.get("MUSICGEN_LOG_PROMPTS") == "1")
     engine = Engine(limits, journal=journal)
     engine.start()  # it imports MindNLP while this process imports Gradio
@@ -35,7 +37,7 @@ def main() -> int:
         from musicgen_ui.ui.routes import make_owners_routes, make_routes
         from musicgen_ui.ui.sessions import Sessions
 
-        broadcasts, sessions = Broadcasts(), Sessions(limits)
+        broadcasts, sessions = Broadcasts(), Sessions(limits, scratch)
         page = build_page(engine, limits, broadcasts, sessions, engines=ENGINES)
         routes = [*make_routes(broadcasts, sessions), *make_owners_routes(engine, journal)]
         page.launch(**launch_options(limits, routes), prevent_thread_lock=True)
@@ -43,6 +45,7 @@ def main() -> int:
         sessions.close()
     finally:
         engine.close()
+        scratch.close()
     end_at_once(0)
     return 0
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from musicgen_ui.checksums import is_checked
 from musicgen_ui.errors import InputError
 from musicgen_ui.model_info import PUBLISHED_GENERATION_CONFIG, ModelInfo, read_model_info
 from musicgen_ui.paths import ASSETS
@@ -122,7 +123,13 @@ def is_complete(folder: Path) -> bool:
 
 
 def downloaded(hub_id: str) -> Path | None:
-    """The cached checkpoint's folder if nothing is missing from it; asks no network."""
+    """The cached checkpoint's folder if nothing is missing from it and all of it was checked; asks no network."""
+    folder = cached(hub_id)
+    return folder if folder and is_checked(folder) else None
+
+
+def cached(hub_id: str) -> Path | None:
+    """The cached checkpoint's folder if nothing is missing from it, whatever is in its files; asks no network."""
     from huggingface_hub import snapshot_download
 
     try:

@@ -1,4 +1,4 @@
-"""Checkpoints from the hub: by huggingface_hub, which resumes what was cut off and checks what came.
+"""Checkpoints from the hub: by huggingface_hub, which resumes what was cut off; what came is checked before it is used.
 
 A download runs in a process of its own, because nothing but the end of one stops huggingface_hub within a file.
 """
@@ -13,7 +13,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from musicgen_ui.checkpoints import HUB_FILES, downloaded, is_complete
+from musicgen_ui.checkpoints import HUB_FILES, cached, is_complete
+from musicgen_ui.checksums import check, is_checked
 from musicgen_ui.errors import AppError, InputError, MachineError
 from musicgen_ui.memory import check_total
 
@@ -32,13 +33,16 @@ def download(
     progress: Callable[[int, int], None] = lambda done, total: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Path:
-    """The folder of `hub_id`'s checkpoint, downloaded where the cache doesn't hold it whole.
+    """The folder of `hub_id`'s checkpoint, downloaded where the cache doesn't hold it whole, and checked.
 
     `progress` is called with (bytes that are here, bytes in all). Raises InputError for an unknown or
-    unusable repository, MachineError where the network, the disk or the memory fails, DownloadStopped.
+    unusable repository, MachineError where the network, the disk or the memory fails or a file is damaged (which is
+    removed then), DownloadStopped.
     """
-    folder = downloaded(hub_id)
+    folder = cached(hub_id)
     if folder is not None:
+        if not is_checked(folder) and not check(folder, hub_id, stopped):
+            raise DownloadStopped
         return folder
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -107,12 +111,31 @@ def _fetch_files(connection: Connection, hub_id: str) -> Path:
                 folder = Path(hf_hub_download(hub_id, name)).parent
                 break
             except Exception as fault:
+                if _of_wrong_size(fault) and attempt > 1:  # going on from what is here didn't help
+                    _remove_partial(hub_id, name)
+                if attempt == ATTEMPTS and _of_wrong_size(fault):
+                    raise MachineError("error.file_damaged", model=hub_id, file=name) from fault
                 if attempt == ATTEMPTS or not _worth_another_try(fault):
                     raise
                 time.sleep(attempt)
     if not is_complete(folder):
         raise InputError("error.checkpoint_incomplete", model=hub_id)
+    check(folder, hub_id)
     return folder
+
+
+def _remove_partial(hub_id: str, name: str) -> None:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    checksum = get_hf_file_metadata(hf_hub_url(hub_id, name), timeout=_ANSWER_SECONDS).etag
+    (_blobs(hub_id) / f"{checksum}.incomplete").unlink(missing_ok=True)
+
+
+def _blobs(hub_id: str) -> Path:
+    """The folder in which the cache keeps what came."""
+    from huggingface_hub.file_download import repo_folder_name
+
+    return _cache_folder() / repo_folder_name(repo_id=hub_id, repo_type="model") / "blobs"
 
 
 def _cache_folder() -> Path:
@@ -125,10 +148,8 @@ def _cache_folder() -> Path:
 
 def _bytes_here(hub_id: str) -> int:
     """What has come: finished files and the one under way, as the cache holds them."""
-    from huggingface_hub.file_download import repo_folder_name
-
     total = 0
-    for blob in (_cache_folder() / repo_folder_name(repo_id=hub_id, repo_type="model") / "blobs").glob("*"):
+    for blob in _blobs(hub_id).glob("*"):
         with contextlib.suppress(OSError):  # just renamed
             total += blob.stat().st_size
     return total
@@ -138,13 +159,21 @@ def _worth_another_try(fault: Exception) -> bool:
     import requests
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    if _of_wrong_size(fault):
+        return True
     fault = _hub_answer(fault)
     if isinstance(fault, LocalEntryNotFoundError):  # hf_hub_download's word for "no network"
         return True
     if isinstance(fault, HfHubHTTPError):
         status = fault.response.status_code if fault.response is not None else 0
         return status == 429 or status >= 500
-    return isinstance(fault, (requests.RequestException, TimeoutError)) or "Consistency check failed" in str(fault)
+    return isinstance(fault, (requests.RequestException, TimeoutError))
+
+
+def _of_wrong_size(fault: Exception) -> bool:
+    """Whether a file came with another size than the hub had told, or more of it is here than there is."""
+    answer = getattr(fault, "response", None)
+    return "Consistency check failed" in str(fault) or getattr(answer, "status_code", None) == 416
 
 
 def _hub_answer(fault: Exception) -> Exception:

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 class Job:
     """One request on its way. Iterating over it gives its events and blocks between them."""
 
-    def __init__(self, number: int, request: Request, owner: str, engine: "Engine") -> None:
-        self.number, self.request, self.owner = number, request, owner
+    def __init__(self, number: int, request: Request, owner: str, address: str, engine: "Engine") -> None:
+        self.number, self.request, self.owner, self.address = number, request, owner, address
         self._engine = engine
         self._events: queue.SimpleQueue[Event | AppError] = queue.SimpleQueue()
         self.times = Times()
@@ -155,18 +155,22 @@ class Engine:
         measured = {known: value for (name, known), value in list(self._seconds_per_token.items()) if name == model}
         return measured[min(measured, key=lambda known: abs(known - rows))] if measured else None
 
-    def submit(self, request: Request, owner: str = "") -> Job:
-        """Puts `request` into the queue. Raises InputError for a bad one, MachineError when the queue is full."""
+    def submit(self, request: Request, owner: str = "", address: str = "") -> Job:
+        """Puts `request` into the queue. `address`: where its owner is on the internet; "" is nowhere.
+
+        Raises InputError for a bad one, MachineError when the queue is full, or as full as one user, or one address,
+        may make it.
+        """
         try:
-            return self._submit(request, owner)
+            return self._submit(request, owner, address)
         except AppError as fault:
             self.journal.ended(None, request, Times(), fault, stopping=False)
             raise
 
-    def _submit(self, request: Request, owner: str) -> Job:
+    def _submit(self, request: Request, owner: str, address: str) -> Job:
         request = checked(request, self._limits)
         place = checkpoints.locate(request.model, self._limits.own_models)
-        job = Job(next(self._numbers), request, owner, self)
+        job = Job(next(self._numbers), request, owner, address, self)
         job.folder = place if isinstance(place, Path) else checkpoints.downloaded(place)
         if job.folder is not None:
             checked_for_model(request, self.info(request.model), self._limits)
@@ -181,6 +185,8 @@ class Engine:
                 raise MachineError("error.queue_full", limit=self._limits.queue)
             if owner and sum(other.owner == owner for other in self._jobs()) >= self._limits.queue_per_user:
                 raise MachineError("error.queue_full_for_you", limit=self._limits.queue_per_user)
+            if address and sum(other.address == address for other in self._jobs()) >= self._limits.queue_per_address:
+                raise MachineError("error.queue_full_for_address", limit=self._limits.queue_per_address)
             if job.folder is not None:
                 self._enqueue(job)
             else:
@@ -219,16 +225,17 @@ class Engine:
                 self._worker.send(worker.Stop(job.number, keep))
 
     def _download(self, job: Job, hub_id: str) -> None:
-        """In a thread of its own: a download takes nobody's turn."""
-        job.tell(Downloading(job.request.model, 0, 0))
+        """In a thread of its own: a download, or a look at whether what came is right, takes nobody's turn."""
+        model = job.request.model
+        job.tell(Loading(model) if checkpoints.cached(hub_id) else Downloading(model, 0, 0))
         fault: AppError | None = None
         try:
             job.folder = download(
                 hub_id,
-                lambda done, total: job.tell(Downloading(job.request.model, done, total)),
+                lambda done, total: job.tell(Downloading(model, done, total)),
                 lambda: job.stopping or self._closed,
             )
-            checked_for_model(job.request, self.info(job.request.model), self._limits)
+            checked_for_model(job.request, self.info(model), self._limits)
         except DownloadStopped:
             pass
         except AppError as problem:
@@ -304,7 +311,7 @@ class Engine:
             with self._changed:
                 if self._closed:
                     raise _WorkerDied(None)
-                self._worker = _WorkerProcess(self._limits.stall_seconds)
+                self._worker = _WorkerProcess(self._limits)
         except OSError as fault:  # no memory or no file descriptors for one more process
             raise _WorkerDied(None) from fault
         self._worker.send(worker.Preload(self._preload))
@@ -398,11 +405,11 @@ class _WorkerDied(Exception):
 class _WorkerProcess:
     """The process and its pipe."""
 
-    def __init__(self, stall_seconds: float) -> None:
-        self._stall_seconds = stall_seconds
+    def __init__(self, limits: Limits) -> None:
+        self._stall_seconds = limits.stall_seconds
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=worker.main, args=(theirs,), name="musicgen engine", daemon=True)
+        self._process = context.Process(target=worker.main, args=(theirs, limits), name="musicgen engine", daemon=True)
         self._process.start()
         theirs.close()
         self._sending = threading.Lock()

@@ -13,7 +13,13 @@ from musicgen_ui.processors import processors
 
 PREFIX = "MUSICGEN_"
 _HIGHEST = 10**12
-_WITHIN = {"takes": "rows", "prompts": "rows", "queue_per_user": "queue", "heard_seconds": "clip_seconds"}
+_WITHIN = {
+    "takes": "rows",
+    "prompts": "rows",
+    "queue_per_user": "queue",
+    "queue_per_address": "queue",
+    "heard_seconds": "clip_seconds",
+}
 _SESSION_BYTES = 200e6
 """of a browser's files, or more: 24 takes of a minute as WAV, FLAC and MP3, with pictures"""
 
@@ -43,6 +49,8 @@ class Limits:
     """requests that may wait for the engine, the running one included"""
     queue_per_user: int = 4
     """of which one user's"""
+    queue_per_address: int = 8
+    """of which those from one address of the internet: several users', it may be, or one with many sessions"""
     kept_takes: int = 24
     """of one browser; older ones go"""
     sessions: int = 100
@@ -72,6 +80,8 @@ class Limits:
         given = {f.name: f.type(_whole(PREFIX + f.name.upper(), text, f.type is bool))  # type: ignore[operator]
                  for f in fields(cls) if (text := environment.get(PREFIX + f.name.upper(), "").strip())}  # fmt: skip
         values: dict[str, Any] = {**vars(cls()), **chosen, **given}
+        if "queue_per_address" not in given:
+            values["queue_per_address"] = max(1, values["queue"] // 2)
         for part, whole in _WITHIN.items():
             if values[part] > values[whole]:
                 if part in given:

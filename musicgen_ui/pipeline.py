@@ -9,6 +9,7 @@ from typing import Any
 from musicgen_ui import cures
 from musicgen_ui.decoding.piece import Progress, Stopped, never, no_progress
 from musicgen_ui.decoding.sounds import Heard, unheard
+from musicgen_ui.limits import Limits
 from musicgen_ui.musicgen import MusicGen
 from musicgen_ui.request import MAX_SEED, Request, checked_for_model
 from musicgen_ui.take import Take
@@ -17,8 +18,9 @@ from musicgen_ui.take import Take
 class Pipeline:
     """Holds checkpoints by name. MindNLP is not thread-safe: a lock lets one load or generation run at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = Limits()) -> None:
         cures.apply()
+        self._limits = limits
         self._models: dict[str, MusicGen] = {}
         self._lock = threading.Lock()
 
@@ -49,7 +51,7 @@ class Pipeline:
         Raises InputError for what the checkpoint can't do. Where `stopped` turns true, the takes so far.
         """
         model = self._models[request.model]
-        request = checked_for_model(request, model.info)
+        request = checked_for_model(request, model.info, self._limits)
         first_seed = secrets.randbelow(2**31) if request.seed is None else request.seed
         control: dict[str, Any] = {
             "settings": request.settings,

@@ -187,8 +187,9 @@ def checked_for_model(request: Request, info: ModelInfo, limits: Limits = Limits
     """`request` as `info`'s model can do it, or an InputError: the right kind of checkpoint, no more than a piece may
     last, no section that begins behind its end.
 
-    A call that names no `max_new_tokens` gets what the model holds at once. A user's own `max_length` holds clip and
-    new music together within it; what was really used stands in the take's record.
+    A call that names no `max_new_tokens` gets the model's, or else what the model holds at once; no more than a piece
+    may last. A user's own `max_length` holds clip and new music together within it; what was really used stands in the
+    take's record.
     """
     if request.mode == "melody" and not info.melody:
         raise InputError("error.model_cannot_follow", model=info.name)
@@ -206,10 +207,11 @@ def checked_for_model(request: Request, info: ModelInfo, limits: Limits = Limits
             clip_seconds=round(clip_seconds, 1),
             model_seconds=round(info.seconds(own), 1),
         )
-    tokens = request.settings.max_new_tokens or config.get("max_new_tokens")
+    tokens = request.settings.max_new_tokens or request.generation_config.get("max_new_tokens")
     if tokens is None:
-        room = info.max_length - given
-        tokens = room if room >= minimum else info.max_length - overlap(info)
+        room, allowed = info.max_length - given, info.tokens(limits.piece_seconds) - given
+        tokens = config.get("max_new_tokens") or (room if room >= minimum else info.max_length - overlap(info))
+        tokens = min(tokens, allowed) if allowed >= minimum else tokens  # a clip that lasts too long is told below
     if own is not None:
         tokens = min(tokens, own - given)
     if tokens < minimum:

@@ -18,6 +18,7 @@ import numpy as np
 
 from musicgen_ui.errors import AppError, MachineError
 from musicgen_ui.events import Decoding, Event, Finished, Generating, Loaded, Loading, Ready, Sound
+from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request
 
@@ -63,7 +64,7 @@ class Failed:
     fault: AppError
 
 
-def main(connection: Connection) -> None:
+def main(connection: Connection, limits: Limits) -> None:
     """The process: reads messages until the parent hangs up."""
     for wish in (signal.SIGINT, signal.SIGTERM):  # Ctrl+C and a service's end reach the parent too, whose matter it is
         signal.signal(wish, signal.SIG_IGN)
@@ -74,7 +75,7 @@ def main(connection: Connection) -> None:
 
     from musicgen_ui.pipeline import Pipeline
 
-    worker = _Worker(connection, Pipeline(), stopped)
+    worker = _Worker(connection, Pipeline(limits), stopped)
     while True:
         message = work.get()
         if isinstance(message, Preload):

@@ -37,11 +37,13 @@ def quantized_weights(weights: DecoderWeights, tensors: Tensors, bits: int) -> M
     arrays = quantize(weights, bits)
     if sum(array.nbytes for array in arrays.values()) < _WORTH_KEEPING:
         return arrays
-    partial = path.with_name(f".{secrets.token_hex(8)}.part")
+    partial = path.with_name(f".{path.stem}-{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(arrays, partial)
         os.replace(partial, path)
+        for left in path.parent.glob(f".{path.stem}-*.part"):  # by a process that was killed; or it does without
+            left.unlink(missing_ok=True)
         return mapped(path)
     except OSError as fault:  # a full or read-only disk: the next start takes a little longer
         log.warning("quantised weights can't be kept: %s", fault)

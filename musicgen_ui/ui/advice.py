@@ -9,6 +9,7 @@ import gradio as gr
 from musicgen_ui.checkpoints import DEFAULT, for_mode
 from musicgen_ui.errors import AppError
 from musicgen_ui.events import Ready
+from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.sections import sections
 from musicgen_ui.tags import read_record
@@ -30,6 +31,7 @@ _WATCH, _WATCH_READY = 2.0, 20.0  # seconds between two looks at the engine
 class Advice:
     engine: Engine
     sessions: Sessions
+    limits: Limits
 
     def opened(self, model: str, changes: Changes, request: gr.Request) -> list[object]:
         """Sentences that only the server can make, in this reader's language."""
@@ -115,8 +117,8 @@ class Advice:
         except AppError:
             return [self._model_note(model, language), *([gr.skip()] * 6)]
         edited = changes.get(model, {})
-        bounds = lengths.moved(info, edited, int(length or 0))
-        return [self._model_note(model, language), bounds, *_starts(info, edited)[1:]]
+        bounds = lengths.moved(info, edited, int(length or 0), self.limits)
+        return [self._model_note(model, language), bounds, *self._starts(info, edited)[1:]]
 
     def length_of(self, seconds: int) -> Callable[[str, Changes], object]:
         """A handler that sets the slider to so many seconds of the chosen model's music."""
@@ -127,7 +129,8 @@ class Advice:
             except AppError:
                 return gr.skip()
             edited = changes.get(model, {})
-            return lengths.moved(info, edited, lengths.tokens_for(info, edited, seconds))
+            tokens = lengths.tokens_for(info, edited, seconds, self.limits)
+            return lengths.moved(info, edited, tokens, self.limits)
 
         return choose
 
@@ -176,7 +179,7 @@ class Advice:
         info = self.engine.info(model)
         edited = changes.get(model, {})
         settings = filled.settings or {}
-        length = settings.get("max_new_tokens") or controls.first_length(info, edited)
+        length = settings.get("max_new_tokens") or controls.first_length(info, edited, self.limits)
         values = (
             gr.Tabs(selected=filled.tab) if filled.tab else None,
             filled.tab,
@@ -191,7 +194,7 @@ class Advice:
             filled.seed,
             filled.locked,
             filled.engine,
-            lengths.moved(info, edited, int(length)),
+            lengths.moved(info, edited, int(length), self.limits),
             *(settings.get(name) for name in ("guidance_scale", "do_sample", "temperature", "top_k", "top_p")),
         )
         told = gr.skip() if said is None else status.line("done", said)
@@ -227,9 +230,21 @@ class Advice:
         changes = {**changes, model: edited}
         moved = [
             new if new != old else gr.skip()
-            for new, old in zip(_starts(info, edited), _starts(info, before), strict=True)
+            for new, old in zip(self._starts(info, edited), self._starts(info, before), strict=True)
         ]
         return [changes, self.config_table(model, changes, number, request), *moved]
+
+    def _starts(self, info: ModelInfo, changes: Mapping[str, object]) -> list[object]:
+        """Updates for length, guidance, sampling, temperature, top-k, top-p: what `generation_config` says."""
+        start = controls.first_settings(info, changes)
+        return [
+            lengths.moved(info, changes, controls.first_length(info, changes, self.limits), self.limits),
+            start.guidance_scale,
+            bool(start.do_sample),
+            start.temperature,
+            start.top_k,
+            start.top_p,
+        ]
 
     def _model_note(self, model: str, language: str) -> str:
         try:
@@ -249,16 +264,3 @@ def _borders(prompts: Sequence[str], info: ModelInfo) -> list[int]:
         return [round(section.start * info.frame_rate) for prompt in prompts for section in sections(prompt)]
     except AppError:
         return []
-
-
-def _starts(info: ModelInfo, changes: Mapping[str, object]) -> list[object]:
-    """Updates for length, guidance, sampling, temperature, top-k, top-p: what `generation_config` says."""
-    start = controls.first_settings(info, changes)
-    return [
-        lengths.moved(info, changes, controls.first_length(info, changes)),
-        start.guidance_scale,
-        bool(start.do_sample),
-        start.temperature,
-        start.top_k,
-        start.top_p,
-    ]

@@ -15,6 +15,7 @@ from musicgen_ui.events import Finished
 from musicgen_ui.limits import Limits
 from musicgen_ui.request import Settings, number
 from musicgen_ui.take import Take
+from musicgen_ui.ui.addresses import address_of
 from musicgen_ui.ui.asks import Ask
 from musicgen_ui.ui.runs import FRESH_SEEDS
 from musicgen_ui.ui.sessions import Sessions
@@ -122,7 +123,7 @@ class Api:
                 takes=1 if count is None else count,
                 without_drums=without_drums,
             )
-            return self._made(ask, getattr(request, "session_hash", None) or _WITHOUT_SESSION)
+            return self._made(ask, getattr(request, "session_hash", None) or _WITHOUT_SESSION, address_of(request))
         except AppError as error:
             if isinstance(error, MachineError):
                 log.warning("an API call failed: %s", error)
@@ -131,9 +132,9 @@ class Api:
             log.exception("an API call failed")
             raise gr.Error(say(language, "error.unexpected"), print_exception=False) from None
 
-    def _made(self, ask: Ask, owner: str) -> tuple[list[Any], list[dict]]:
+    def _made(self, ask: Ask, owner: str, address: str) -> tuple[list[Any], list[dict]]:
         session = self.sessions.of(owner)
-        job = self.engine.submit(ask.request(self.limits), owner)
+        job = self.engine.submit(ask.request(self.limits), owner, address)
         session.jobs.append(job)
         finished = False
         try:

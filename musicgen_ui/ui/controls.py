@@ -44,8 +44,8 @@ def _unchecked(component: gr.components.Component) -> None:
     setattr(component, "preprocess", lambda payload: payload)  # noqa: B010 (mypy: a method)
 
 
-def build_length(info: ModelInfo) -> gr.Slider:
-    ends = bounds(info, {}, first_length(info, {}))
+def build_length(info: ModelInfo, limits: Limits) -> gr.Slider:
+    ends = bounds(info, {}, first_length(info, {}, limits), limits)
     length = gr.Slider(
         minimum=ends.minimum,
         maximum=ends.maximum,
@@ -185,6 +185,6 @@ def first_settings(info: ModelInfo, changes: Mapping[str, object]) -> Settings:
     return Settings().superseding({**info.generation_config, **changes})
 
 
-def first_length(info: ModelInfo, changes: Mapping[str, object]) -> int:
+def first_length(info: ModelInfo, changes: Mapping[str, object], limits: Limits) -> int:
     named = number("max_new_tokens", {**info.generation_config, **changes}.get("max_new_tokens"), int)
-    return min(named or info.tokens(FIRST_SECONDS), longest(info, changes))
+    return min(named or info.tokens(FIRST_SECONDS), longest(info, changes, limits))

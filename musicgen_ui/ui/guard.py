@@ -5,9 +5,9 @@ address that stands behind /file=, fetches addresses that a caller gives instead
 name of each file that it has handed out.
 """
 
-import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 import gradio as gr
@@ -27,7 +27,6 @@ from musicgen_ui.ui.strings import language_of, say
 MESSAGE_BYTES = 4 * 1024 * 1024
 """of a call that brings no files"""
 _EVENTS = 1_000  # more than ever wait at once: those Gradio still writes to
-_NAMES = 500  # of files, beyond which it is looked which of them are still there
 _FORM_BYTES = 64 * 1024  # what a form adds to the files in it
 _ELSEWHERE = re.compile(r"/file=\s*https?:", re.I)
 
@@ -83,9 +82,10 @@ class Guard:
 
 
 def _free_disk() -> int:
-    """Bytes, where uploads go. Makes the folder where there is none: systems clear /tmp of what is old."""
+    """Bytes, where uploads go. Makes the folders where there are none: systems clear /tmp of what is old."""
     folder = Path(get_upload_folder())
-    folder.mkdir(parents=True, exist_ok=True)
+    for made in (folder, Path(tempfile.gettempdir())):
+        made.mkdir(parents=True, exist_ok=True)
     return shutil.disk_usage(folder).free
 
 
@@ -117,24 +117,34 @@ def forget_events(page: gr.Blocks) -> None:
     page._queue.event_analytics = _Last()
 
 
+class _Nothing(set):
+    """Remembers nothing."""
+
+    def add(self, name) -> None:
+        pass
+
+    def update(self, *names) -> None:
+        pass
+
+
 def guard_files(page: gr.Blocks) -> None:
-    """From now on no component of `page` takes an address for a file, and none remembers files that are long gone."""
+    """From now on no component of `page` takes an address for a file.
+
+    And Gradio remembers no names of files. It would do so for its `delete_cache`, which deletes what is old by the
+    machine's clock, takes that are still in use among it; here files go by `Sessions`.
+    """
+    page.upload_file_set = _Nothing()
     for block in page.blocks.values():
         _guard_files(block)
 
 
 def _guard_files(block: gr.blocks.Block) -> None:
     keep = block.async_move_resource_to_block_cache
-    names = block.temp_files  # Gradio takes out of it only what it deletes itself
-    most = _NAMES
+    block.temp_files = _Nothing()
 
     async def keep_local(path) -> str | None:
-        nonlocal most
         if is_http_url_like(str(path)):
             raise gr.Error(say(language_of(LocalContext.request.get(None)), "page.error.api_audio"))
-        if len(names) >= most:
-            names.difference_update([name for name in names if not os.path.exists(name)])
-            most = 2 * len(names) + _NAMES
         return await keep(path)
 
     setattr(block, "async_move_resource_to_block_cache", keep_local)  # noqa: B010 (mypy: a method)

@@ -23,35 +23,41 @@ class Bounds(NamedTuple):
     value: int
 
 
-def build_lengths() -> dict[int, gr.Button]:
-    """A button for each of LENGTHS."""
+def build_lengths(limits: Limits) -> dict[int, gr.Button]:
+    """A button for each of LENGTHS that a piece may last."""
     with gr.Row(elem_id="mg-lengths", elem_classes="mg-chips"):
-        return {seconds: gr.Button(text(f"page.length.{seconds}"), size="sm", min_width=0) for seconds in LENGTHS}
+        return {
+            seconds: gr.Button(text(f"page.length.{seconds}"), size="sm", min_width=0)
+            for seconds in LENGTHS
+            if seconds <= limits.piece_seconds
+        }
 
 
-def room(info: ModelInfo, changes: Mapping[str, object]) -> int:
-    """The tokens of one window: the model's max_length, or this session's if that is less."""
-    return min(number("max_length", changes.get("max_length"), int) or info.max_length, info.max_length)
+def longest(info: ModelInfo, changes: Mapping[str, object], limits: Limits) -> int:
+    """The tokens of the longest piece: what a piece may last, or this session's max_length if that is less."""
+    most = info.tokens(limits.piece_seconds)
+    return min(number("max_length", changes.get("max_length"), int) or most, most)
 
 
-def longest(info: ModelInfo, changes: Mapping[str, object]) -> int:
-    """The tokens of the longest piece: this session's max_length, else what a piece may last."""
-    return number("max_length", changes.get("max_length"), int) or info.tokens(Limits.piece_seconds)
+def room(info: ModelInfo, changes: Mapping[str, object], limits: Limits) -> int:
+    """The tokens of one window: the model's max_length, or the longest piece's if that is less."""
+    return min(info.max_length, longest(info, changes, limits))
 
 
-def bounds(info: ModelInfo, changes: Mapping[str, object], tokens: int) -> Bounds:
+def bounds(info: ModelInfo, changes: Mapping[str, object], tokens: int, limits: Limits) -> Bounds:
     """What the slider needs for `tokens`."""
-    most = room(info, changes) if tokens <= room(info, changes) else longest(info, changes)
+    window = room(info, changes, limits)
+    most = window if tokens <= window else longest(info, changes, limits)
     return Bounds(info.codebooks, most, min(max(tokens, info.codebooks), most))
 
 
-def moved(info: ModelInfo, changes: Mapping[str, object], tokens: int) -> object:
+def moved(info: ModelInfo, changes: Mapping[str, object], tokens: int, limits: Limits) -> object:
     """An update of the slider to `tokens`."""
-    ends = bounds(info, changes, tokens)
+    ends = bounds(info, changes, tokens, limits)
     return gr.update(minimum=ends.minimum, maximum=ends.maximum, value=ends.value)
 
 
-def tokens_for(info: ModelInfo, changes: Mapping[str, object], seconds: float) -> int:
+def tokens_for(info: ModelInfo, changes: Mapping[str, object], seconds: float, limits: Limits) -> int:
     """Of 30 s the model holds 29.94: that is near enough to be made in one window."""
-    held = room(info, changes)
+    held = room(info, changes, limits)
     return held if abs(info.seconds(held) - seconds) <= _NEARLY else info.tokens(seconds)

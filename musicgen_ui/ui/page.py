@@ -47,11 +47,10 @@ def build_page(
 
     `broadcasts` and `sessions` are those that `make_routes` gives out.
     """
-    kept = int(limits.forgotten_seconds)
-    with gr.Blocks(title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, kept)) as page:
+    with gr.Blocks(title="MusicGen", analytics_enabled=False, fill_width=True) as page:
         sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
         runs = Runs(engine, sessions, limits, broadcasts, Tunes(engine, limits), len(sections.result.outputs))
-        wire(page, runs, Advice(engine, sessions), sections)
+        wire(page, runs, Advice(engine, sessions, limits), sections)
         build_names(page)
         add_endpoints(Api(engine, sessions, limits))
     guard_files(page)
@@ -91,8 +90,8 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
     with gr.Row(elem_id="mg-stage"):
         with gr.Column(elem_id="mg-ask"):
             inputs = build_inputs(examples)
-            length = build_length(info)
-            lengths = build_lengths()
+            length = build_length(info, limits)
+            lengths = build_lengths(limits)
             estimate = gr.HTML(elem_id="mg-estimate")
             with gr.Row(elem_id="mg-go"):
                 generate = gr.Button(

@@ -15,6 +15,7 @@ from musicgen_ui.limits import Limits
 from musicgen_ui.request import Settings, number
 from musicgen_ui.take import Take
 from musicgen_ui.ui import result, status
+from musicgen_ui.ui.addresses import address_of
 from musicgen_ui.ui.asks import Ask, Changes, clip_lines, prompt_lines
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.sessions import Sessions
@@ -92,7 +93,7 @@ class Runs:
         except InputError as error:
             yield self._frame(status=status.fault(fault(language, error)), running=False)
             return
-        yield from self._run(ask, request.session_hash or "", language)
+        yield from self._run(ask, request)
 
     def again(self, number: int | None, locked: bool, request: gr.Request) -> Iterator[list[object]]:
         """What made the chosen take, with a new seed; a locked seed stays in its field."""
@@ -100,8 +101,7 @@ class Runs:
         take = session.shelf.chosen(number) if session else None
         if take:
             ask = replace(take.ask, seed=secrets.randbelow(FRESH_SEEDS))
-            owner = request.session_hash or ""
-            yield from self._run(ask, owner, language_of(request), show_seed=not locked, toasts=True)
+            yield from self._run(ask, request, show_seed=not locked, toasts=True)
         else:
             yield self._frame(running=False)
 
@@ -117,15 +117,14 @@ class Runs:
         self, number: int | None, change: dict[str, Any], already: str, request: gr.Request
     ) -> Iterator[list[object]]:
         """What made the chosen take, its seed too, with a `change` of settings; `already` says that it was so."""
-        owner, language = request.session_hash or "", language_of(request)
-        session = self.sessions.find(owner)
+        session = self.sessions.find(request.session_hash or "")
         take = session.shelf.chosen(number) if session else None
         if take and any(take.record.get(name) != value for name, value in change.items()):
             ask = replace(take.ask, settings=replace(take.ask.settings, **change))
-            yield from self._run(ask, owner, language, show_seed=False, toasts=True)
+            yield from self._run(ask, request, show_seed=False, toasts=True)
             return
         if take:
-            gr.Info(html(say(language, already)), title="")
+            gr.Info(html(say(language_of(request), already)), title="")
         yield self._frame()
 
     def stop(self, request: gr.Request) -> object:
@@ -142,9 +141,10 @@ class Runs:
         self.sessions.forget(owner)
 
     def _run(
-        self, ask: Ask, owner: str, language: str, *, show_seed: bool = True, toasts: bool = False
+        self, ask: Ask, asker: gr.Request, *, show_seed: bool = True, toasts: bool = False
     ) -> Iterator[list[object]]:
         """`toasts`: faults are said in a toast too, for buttons from which the status area may be out of sight."""
+        owner, language = asker.session_hash or "", language_of(asker)
         session = self.sessions.of(owner)
         broadcast = self.broadcasts.open()
         job = None
@@ -155,7 +155,7 @@ class Runs:
         try:
             request = ask.request(self.limits)
             info = self.engine.info(request.model)
-            job = self.engine.submit(request, owner)
+            job = self.engine.submit(request, owner, address_of(asker))
             session.jobs.append(job)
             takes: tuple[Take, ...] = ()
             for event in _paced(job):

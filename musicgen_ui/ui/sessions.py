@@ -11,6 +11,7 @@ from pathlib import Path
 from gradio.utils import get_upload_folder
 
 from musicgen_ui.limits import Limits
+from musicgen_ui.scratch import Scratch
 from musicgen_ui.ui.shelves import Shelf
 from musicgen_ui.ui.surface import Job
 
@@ -29,8 +30,10 @@ class Sessions:
     that can't be guessed, in Gradio's cache folder.
     """
 
-    def __init__(self, limits: Limits = Limits()) -> None:
+    def __init__(self, limits: Limits = Limits(), scratch: Scratch | None = None) -> None:
+        """`scratch`: where uploads lie, which go when nobody has need of them any more."""
         self._limits = limits
+        self._scratch = scratch
         self._sessions: dict[str, Session] = {}
         self._shelves: dict[str, Shelf] = {}
         self._lock = threading.Lock()
@@ -77,8 +80,7 @@ class Sessions:
     def shelf(self, folder: str) -> Shelf | None:
         """The shelf whose folder has this name, which can't be guessed."""
         with self._lock:
-            shelves = [*self._shelves.values(), *(session.shelf for session in self._sessions.values())]
-            return next((shelf for shelf in shelves if shelf.folder.name == folder), None)
+            return next((shelf for shelf in self._all_shelves() if shelf.folder.name == folder), None)
 
     def forget(self, owner: str) -> None:
         """The tab is closed: drops its session; takes stay for the browser, if it has a key."""
@@ -107,7 +109,8 @@ class Sessions:
         return Shelf(key, Path(tempfile.mkdtemp(dir=self._root.name)), self._limits.kept_takes)
 
     def _sweep(self) -> None:  # holding self._lock
-        """Drops who has long been silent, and the longest silent of too many: tabs, then shelves without a tab."""
+        """Drops who has long been silent, and the longest silent of too many: tabs, then shelves without a tab. Then
+        uploads, but for the clips of takes that are kept."""
         deadline = time.monotonic() - self._limits.forgotten_seconds
         idle = [session for session in self._sessions.values() if not session.jobs]
         for session in sorted(idle, key=lambda session: session.shelf.last_used):
@@ -118,6 +121,13 @@ class Sessions:
         for shelf in sorted(self._shelves.values(), key=lambda shelf: shelf.last_used):
             if shelf.last_used < deadline or len(self._shelves) >= self._limits.sessions:
                 self._drop(shelf)
+        if self._scratch:
+            takes = [take for shelf in self._all_shelves() for take in shelf.takes.values()]
+            clips = {Path(path).resolve() for take in takes for path in take.ask.clip_paths}
+            self._scratch.sweep(self._limits.forgotten_seconds, {Path(self._root.name).resolve(), *clips})
+
+    def _all_shelves(self) -> list[Shelf]:  # holding self._lock
+        return [*self._shelves.values(), *(session.shelf for session in self._sessions.values())]
 
     def _drop(self, shelf: Shelf) -> None:  # holding self._lock
         """Removes `shelf`, unless another tab has it."""

@@ -162,7 +162,7 @@ class Shelf:
         """All takes as WAV files in one archive; the next call replaces it. Raises OSError when the disk is full."""
         path = self.folder / "takes.zip"
         partial = self.folder / f"takes-{secrets.token_hex(4)}.part"  # another tab may ask at the same time
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+        with zipfile.ZipFile(partial, "w", strict_timestamps=False) as archive:  # a clock may say 1970
             for number in sorted(self.takes):
                 take = self.takes[number]
                 archive.write(take.wav, _file_name(take))

@@ -1,6 +1,7 @@
 """The engine's process and its queue, with the real bundled checkpoints."""
 
 import errno
+import itertools
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import pytest
 
 from musicgen_ui.engine import Engine
 from musicgen_ui.errors import AppError, InputError, MachineError
-from musicgen_ui.events import Decoding, Finished, Generating, Loaded, Loading, Queued, Ready, Sound
+from musicgen_ui.events import Decoding, Finished, Generating, Loaded, Loading, Queued, Ready, Sound, Starting
 from musicgen_ui.journal import Health
 from musicgen_ui.limits import Limits
 from musicgen_ui.paths import ASSETS
@@ -137,6 +138,22 @@ def test_one_user_cannot_take_the_whole_queue(engine):
     assert isinstance(engine.status(), Ready)
 
 
+def test_the_time_of_day_may_jump_while_requests_wait_and_run(engine, monkeypatch):
+    really, hours = time.time, itertools.cycle((10, -10, 0))
+    monkeypatch.setattr(time, "time", lambda: really() + 3_600 * next(hours))
+    begun = time.monotonic()
+    running, waiting = engine.submit(request(Settings(300))), engine.submit(request())
+    paces = [event.seconds_per_token for event in running if isinstance(event, Generating)]
+    assert finished(waiting).takes[0].complete
+    spent = time.monotonic() - begun
+    assert all(0 <= pace < spent for pace in paces)
+    for job in (running, waiting):
+        waited, worked = job.times.spent()
+        assert 0 <= waited <= spent
+        assert 0 < worked < 2 * spent
+    assert 0 < engine.seconds_per_token("nano") < spent
+
+
 def test_a_killed_worker_costs_its_own_request_only(engine):
     first, second = engine.submit(request(LONG)), engine.submit(request())
     until(first, Generating)
@@ -191,7 +208,7 @@ def test_a_worker_that_hangs_is_taken_for_dead():
 
 def test_an_engine_that_cannot_start_says_so_and_is_unwell_until_it_can(monkeypatch):
     class NoProcess:
-        def __init__(self, stall_seconds):
+        def __init__(self, limits):
             raise OSError(errno.EAGAIN, "no more processes")
 
     monkeypatch.setattr("musicgen_ui.engine._WorkerProcess", NoProcess)
@@ -210,6 +227,16 @@ def test_an_engine_that_cannot_start_says_so_and_is_unwell_until_it_can(monkeypa
     finally:
         engine.close()
     assert engine.health().state == "stopping"
+
+
+def test_how_long_a_piece_may_last_is_known_to_the_process_too():
+    engine = Engine(Limits(piece_seconds=2))
+    engine.start()
+    try:
+        (take,) = finished(engine.submit(request(Settings()))).takes
+        assert take.seconds == 2
+    finally:
+        engine.close()
 
 
 def test_draining_ends_what_waits_and_not_what_runs():
@@ -254,6 +281,32 @@ def test_another_large_checkpoint_gets_a_new_process(engine, copies):
     one, two, again, nano = pids
     assert one != two
     assert two == again == nano
+
+
+@pytest.mark.parametrize("stage", [Starting, Loading, Generating])
+def test_whoever_waits_behind_a_switch_of_model_is_served_though_its_process_is_killed(engine, copies, stage):
+    """The second request needs a new process. One that is killed before it was heard of is served after all."""
+    before = finished(engine.submit(request(model=copies[0]))).takes[0]
+    pid = worker_pid(engine)
+    running = engine.submit(request(LONG, model=copies[0]), "first")
+    until_playing(running)
+    switched = engine.submit(request(Settings(300), model=copies[1]), "second")
+    waiting = [engine.submit(request(model=model), "third") for model in ("nano", copies[0])]
+    running.stop()
+    assert finished(running).takes[0].record["model"] == copies[0]
+    until(switched, stage)
+    while worker_pid(engine) == pid:
+        time.sleep(0.01)
+    os.kill(worker_pid(engine), signal.SIGKILL)
+    if stage is Starting:
+        assert finished(switched).takes[0].record["model"] == copies[1]
+    else:
+        with pytest.raises(MachineError) as fault:
+            finished(switched)
+        assert fault.value.key == "error.engine_killed"
+    nano, again = (finished(job).takes[0] for job in waiting)
+    assert (nano.record["model"], again.record["model"]) == ("nano", copies[0])
+    np.testing.assert_array_equal(again.codes, before.codes)
 
 
 def test_a_broken_checkpoint_gives_a_sentence_and_the_next_request_works(engine, copies):

@@ -9,6 +9,10 @@ from pathlib import Path
 def main() -> None:
     here = Path(__file__).resolve()
     sys.path[:0] = [str(here.parents[2]), str(here.parent)]
+    from musicgen_ui.scratch import make_scratch
+
+    scratch = make_scratch()  # before Gradio, as app.py has it
+
     from fake_engine import FakeEngine
 
     from musicgen_ui.ending import Ending, end_at_once
@@ -23,6 +27,7 @@ def main() -> None:
     limits = Limits(
         stop_seconds=float(os.environ.get("FAKE_STOP_SECONDS", "25")),
         free_disk_bytes=int(os.environ.get("FAKE_FREE_DISK_BYTES", "0")),
+        queue_per_address=int(os.environ.get("FAKE_QUEUE_PER_ADDRESS", "8")),
     )
     ending, journal = Ending(), Journal()
     engine = FakeEngine(
@@ -32,12 +37,13 @@ def main() -> None:
         stall=float(os.environ.get("FAKE_STALL", "0")),
         journal=journal,
     )
-    broadcasts, sessions = Broadcasts(), Sessions(limits)
+    broadcasts, sessions = Broadcasts(), Sessions(limits, scratch)
     routes = [*make_routes(broadcasts, sessions), *make_owners_routes(engine, journal)]
     page = build_page(engine, limits, broadcasts, sessions)
     page.launch(**launch_options(limits, routes), prevent_thread_lock=True)
     ending.wait(engine, lambda: sessions.busy, limits.stop_seconds)
     sessions.close()
+    scratch.close()
     end_at_once(0)
 
 

@@ -64,9 +64,9 @@ class FakeEngine:
     def seconds_per_token(self, model: str, rows: int = 1, guided: bool = True) -> float | None:
         return self.delay if model.startswith("nano") else None
 
-    def submit(self, request: Request, owner: str = "") -> "FakeJob":
+    def submit(self, request: Request, owner: str = "", address: str = "") -> "FakeJob":
         try:
-            return self._submit(request, owner)
+            return self._submit(request, owner, address)
         except AppError as fault:
             self.journal.ended(None, request, Times(), fault, stopping=False)
             raise
@@ -83,14 +83,16 @@ class FakeEngine:
         for job in self._jobs:
             job.stop()
 
-    def _submit(self, request: Request, owner: str) -> "FakeJob":
+    def _submit(self, request: Request, owner: str, address: str) -> "FakeJob":
         if self.draining:
             raise MachineError("error.engine_stopping")
         request = checked_for_model(checked(request, self.limits), self.info(request.model))
         waiting = [job for job in self._jobs if not job.ended]
         if len(waiting) >= self.limits.queue:
             raise MachineError("error.queue_full", limit=self.limits.queue)
-        job = FakeJob(self, request, owner, len(waiting))
+        if address and sum(job.address == address for job in waiting) >= self.limits.queue_per_address:
+            raise MachineError("error.queue_full_for_address", limit=self.limits.queue_per_address)
+        job = FakeJob(self, request, owner, address, len(waiting))
         self._jobs = [*waiting, job]
         return job
 
@@ -104,8 +106,8 @@ class FakeEngine:
 
 
 class FakeJob:
-    def __init__(self, engine: FakeEngine, request: Request, owner: str, ahead: int) -> None:
-        self.engine, self.request, self.owner, self.ahead = engine, request, owner, ahead
+    def __init__(self, engine: FakeEngine, request: Request, owner: str, address: str, ahead: int) -> None:
+        self.engine, self.request, self.owner, self.address, self.ahead = engine, request, owner, address, ahead
         self.ended = False
         self.times = Times()
         self._stopped = threading.Event()

@@ -1,6 +1,8 @@
 """What the owner of a running page has: its health, its figures, and an end that costs nobody their music."""
 
 import signal
+import socket
+import subprocess
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -10,13 +12,14 @@ import httpx
 import psutil
 import pytest
 import soundfile
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from musicgen_ui.locales import catalogue
 from tests.ui.conftest import ROOT, started
 
 FAKE = Path(__file__).with_name("fake_app.py")
+HALF = 300_000  # bytes
 
 
 def test_health_and_figures(fake_app: str, tmp_path: Path) -> None:
@@ -39,11 +42,11 @@ def figure(url: str, name: str) -> float:
 
 
 class Call(threading.Thread):
-    """A program's call for `seconds` of music, one of its own session."""
+    """A program's call for `seconds` of music, one of its own session; `headers` as a proxy adds them."""
 
-    def __init__(self, url: str, folder: Path, seconds: float) -> None:
+    def __init__(self, url: str, folder: Path, seconds: float, headers: dict[str, str] | None = None) -> None:
         super().__init__(daemon=True)
-        self.client = Client(url, verbose=False, download_files=str(folder))
+        self.client = Client(url, verbose=False, download_files=str(folder), headers=headers)
         self.tokens = round(50 * seconds) + 3
         self.files: list[str] = []
         self.sentence = ""
@@ -88,7 +91,7 @@ def test_an_end_lets_the_running_take_end_and_begins_no_other(tmp_path: Path) ->
         assert waiting.sentence == stopping
         assert soundfile.info(running.files[0]).duration == pytest.approx(6.0)
         assert process.wait(25) == 0
-    assert not list((tmp_path / "gradio").glob("takes-*"))
+    assert not list((tmp_path / "gradio").iterdir())
     assert "Traceback" not in (tmp_path / "log.txt").read_text()
 
 
@@ -103,6 +106,78 @@ def test_a_take_that_is_too_long_for_the_end_is_kept_as_far_as_it_came(tmp_path:
         assert 1 < soundfile.info(running.files[0]).duration < 15
         assert process.wait(15) == 0
         assert time.monotonic() - begun < 12 + 3
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_one_address_leaves_room_in_the_queue_for_others(tmp_path: Path, language: str) -> None:
+    """The proxy is on this machine, which uvicorn trusts: it says who comes."""
+
+    def call(address: str) -> Call:
+        headers = {"X-Forwarded-For": f"1.1.1.1, {address}", "Accept-Language": language}  # the first is made up
+        return Call(url, tmp_path, seconds=29, headers=headers)
+
+    settings = {"FAKE_SECONDS_PER_TOKEN": "0.1", "FAKE_WARM_UP": "0", "FAKE_QUEUE_PER_ADDRESS": "2"}
+    with started(FAKE, tmp_path / "log.txt", **settings) as (url, _):
+        accepted = [call("93.184.216.34"), call("93.184.216.34")]
+        working(url, 2)
+        third = call("93.184.216.34")
+        third.join(60)
+        assert third.sentence == catalogue(language)["error.queue_full_for_address"].format(limit=2)
+        accepted.append(call("93.184.216.35"))
+        working(url, 3)
+        assert not any(taken.sentence for taken in accepted)
+    assert "93.184" not in (tmp_path / "log.txt").read_text()
+
+
+def test_what_a_killed_app_left_goes_at_the_next_start_and_nothing_of_one_that_runs(tmp_path: Path) -> None:
+    def files() -> list[Path]:
+        return [path for path in (tmp_path / "gradio").rglob("*") if path.is_file()]
+
+    clip = tmp_path / "clip.wav"
+    soundfile.write(clip, [0.1, -0.1] * 16_000, 32_000)
+    settings = {"FAKE_SECONDS_PER_TOKEN": "0.001", "FAKE_WARM_UP": "0"}
+    with started(FAKE, tmp_path / "running.txt", **settings) as (url, running):
+        beside = Client(url, verbose=False, download_files=False)
+        (kept,), _ = beside.predict(audio=handle_file(clip), max_new_tokens=53, api_name="/audio")
+        its_own = files()
+        with started(FAKE, tmp_path / "killed.txt", **settings) as (killed_url, process):
+            client = Client(killed_url, verbose=False, download_files=False)
+            client.predict(audio=handle_file(clip), max_new_tokens=53, api_name="/audio")
+            under_way = begin_upload(killed_url)
+            process.kill()
+            process.wait()
+            under_way.close()
+        left = set(files()) - set(its_own)
+        for what in ("gradio/*/clip.wav", "gradio/takes-*/*/take-1.wav", "incoming/*"):
+            assert any(path.match(f"musicgen-*/{what}") for path in left), what
+        with started(FAKE, tmp_path / "next.txt", **settings) as (next_url, newest):
+            assert not any(path.exists() for path in left)
+            assert all(path.exists() for path in its_own)
+            assert httpx.get(f"{next_url}/healthz").status_code == 200
+            end(newest)
+        assert httpx.get(f"{url}/gradio_api/file={kept['path']}").status_code == 200
+        end(running)
+    assert files() == []
+
+
+def end(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(25) == 0
+
+
+def begin_upload(url: str) -> socket.socket:
+    """The first half of an upload, HALF bytes of it; the rest never comes."""
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="long.wav"\r\n\r\n'
+    address = httpx.URL(url)
+    line = socket.create_connection((address.host, address.port))
+    line.sendall(
+        f"POST /gradio_api/upload HTTP/1.1\r\nHost: {address.host}\r\nContent-Length: {len(head) + 2 * HALF}\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode()
+        + head
+        + bytes(HALF)
+    )
+    time.sleep(1)
+    return line
 
 
 def test_an_idle_app_ends_soon(tmp_path: Path) -> None:
@@ -137,6 +212,7 @@ def test_the_real_app_ends_so_too_though_its_engine_hears_the_signal(tmp_path: P
         assert soundfile.info(running.files[0]).duration == pytest.approx(3.0)
         assert process.wait(30) == 0
         assert psutil.wait_procs(children, timeout=5)[1] == []
+    assert not list((tmp_path / "gradio").iterdir())
     log = (tmp_path / "log.txt").read_text()
     assert "Traceback" not in log
     (line,) = (line for line in log.splitlines() if "request id=" in line)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 from gradio_client import Client
+from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
+from musicgen_ui.locales import catalogue
 from musicgen_ui.paths import ASSETS
 from tests.engine.hub import serving
 from tests.ui.conftest import ROOT, launched
@@ -152,3 +154,23 @@ def test_a_model_of_the_menu_is_downloaded_with_progress(open_page: Callable[...
         expect(page.get_by_text(re.compile(r"\d MB of 2\d MB")).first).to_be_visible(timeout=PATIENCE)
         expect(done(page)).to_be_visible(timeout=PATIENCE)
         assert record_row(page, "model").split()[-1] == "small"
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_a_download_that_comes_damaged_is_told_and_the_next_try_works(language: str, tmp_path) -> None:
+    weights = shutil.copytree(ASSETS / "musicgen-nano", tmp_path / "repository")
+    with (
+        serving({"facebook/musicgen-small": weights}, damaged={"model.safetensors": 1}) as hub,
+        launched(ROOT / "app.py", tmp_path / "log", HF_ENDPOINT=hub.endpoint, HF_HOME=str(tmp_path / "home")) as url,
+    ):
+        client = Client(url, verbose=False, download_files=str(tmp_path), headers={"Accept-Language": language})
+        call = {"prompt": "bells", "model": "small", "max_new_tokens": TOKENS, "api_name": "/text"}
+        with pytest.raises(AppError) as told:
+            client.predict(**call)
+        sentence = catalogue(language)["error.file_damaged"]
+        assert str(told.value) == sentence.format(file="model.safetensors", model="facebook/musicgen-small")
+        _, records = client.predict(**call)
+        assert records[0]["model"] == "small"
+        assert len(hub.ranges("model.safetensors")) == 2
+        assert len(hub.ranges("config.json")) == 1
+    assert "Traceback" not in (tmp_path / "log").read_text()

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from musicgen_ui import checksums
+from musicgen_ui.errors import MachineError
 from musicgen_ui.request import Request, Settings
-from tests.engine.hub import serving
+from tests.engine.hub import checksum, damaged, serving
 from tests.reference import cases
 
 REPOSITORY = "somebody/tiny-musicgen"
@@ -165,3 +167,91 @@ def test_a_repository_that_is_no_checkpoint_is_the_users_error(missing, tiny_fol
     with serving({REPOSITORY: folder}) as hub:
         answer = fetch(hub.endpoint, tmp_path / "home")
     assert (answer["kind"], answer["error"]) == ("InputError", "error.checkpoint_incomplete")
+
+
+def blobs(home: Path) -> list[Path]:
+    """The files of the cache, those under way included."""
+    return sorted(home.rglob("blobs/*"))
+
+
+def assert_told_and_removed(answer: dict, home: Path, name: str, content: bytes) -> None:
+    assert (answer["kind"], answer["error"]) == ("MachineError", "error.file_damaged")
+    assert answer["params"] == {"model": REPOSITORY, "file": name}
+    assert not any(blob.name.startswith(checksum(name, content)) for blob in blobs(home))
+    assert not any(path.name == name for path in home.rglob("snapshots/*/*"))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_file_that_comes_damaged_is_refused_and_comes_anew(name, repositories, tmp_path):
+    original = (repositories["one"][REPOSITORY] / name).read_bytes()
+    with serving(repositories["one"], damaged={name: 1}) as hub:
+        assert_told_and_removed(fetch(hub.endpoint, tmp_path), tmp_path, name, original)
+        before = len(hub.requests)
+        answer = fetch(hub.endpoint, tmp_path)
+        assert [path.rsplit("/", 1)[1] for method, path, _ in hub.requests[before:] if method == "GET"][1:] == [name]
+    assert (Path(answer["folder"]) / name).read_bytes() == original
+
+
+def test_a_file_that_keeps_coming_with_another_size_is_refused_and_comes_anew(repositories, tmp_path):
+    original = (repositories["one"][REPOSITORY] / "model.safetensors").read_bytes()
+    with serving(repositories["one"], wrong_sizes=1_000) as hub:
+        assert_told_and_removed(fetch(hub.endpoint, tmp_path), tmp_path, "model.safetensors", original)
+        hub.faults.wrong_sizes = 0
+        answer = fetch(hub.endpoint, tmp_path)
+    assert (Path(answer["folder"]) / "model.safetensors").read_bytes() == original
+
+
+def test_more_than_there_is_of_a_file_is_removed(repositories, tmp_path):
+    """As when a mirror has sent an error page into a file under way: there is nothing behind it to go on with."""
+    original = (repositories["one"][REPOSITORY] / "model.safetensors").read_bytes()
+    with serving(repositories["one"], status=429, refusals=1_000) as hub:
+        fetch(hub.endpoint, tmp_path)
+        hub.faults.refusals = 0
+        folder = next(tmp_path.rglob("blobs"))
+        (folder / f"{checksum('model.safetensors', original)}.incomplete").write_bytes(original + b"<html>")
+        answer = fetch(hub.endpoint, tmp_path)
+    assert (Path(answer["folder"]) / "model.safetensors").read_bytes() == original
+
+
+@pytest.mark.parametrize("harm", [damaged, lambda content: content[:-1], lambda content: b""])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_what_the_disk_has_damaged_is_found_and_comes_anew(harm, name, repositories, tmp_path):
+    original = (repositories["one"][REPOSITORY] / name).read_bytes()
+    with serving(repositories["one"]) as hub:
+        (Path(fetch(hub.endpoint, tmp_path)["folder"]) / name).write_bytes(harm(original))
+        asked = len(hub.requests)
+        assert_told_and_removed(fetch(hub.endpoint, tmp_path), tmp_path, name, original)
+        assert len(hub.requests) == asked  # it needs no hub for that
+        answer = fetch(hub.endpoint, tmp_path)
+    assert (Path(answer["folder"]) / name).read_bytes() == original
+
+
+def test_what_is_in_order_is_read_only_once(repositories, tmp_path, monkeypatch):
+    with serving(repositories["one"]) as hub:
+        folder = Path(fetch(hub.endpoint, tmp_path)["folder"])
+    assert checksums.is_checked(folder)
+    (folder / "model.safetensors").touch()
+    assert not checksums.is_checked(folder)
+    assert not checksums.check(folder, REPOSITORY, stopped=lambda: True)
+    assert not checksums.is_checked(folder)
+    assert checksums.check(folder, REPOSITORY)
+    assert checksums.is_checked(folder)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # nothing could be removed from it
+    (folder / "model.safetensors").touch()
+    assert checksums.is_checked(folder)
+
+
+def test_two_who_find_the_same_damage_are_told_the_same(repositories, tmp_path, monkeypatch):
+    with serving(repositories["one"]) as hub:
+        folder = Path(fetch(hub.endpoint, tmp_path)["folder"])
+    (folder / "config.json").write_bytes(b"{}")
+    is_right = checksums._is_right
+
+    def another_is_faster(blob, stopped):
+        blob.unlink(missing_ok=True)
+        return is_right(blob, stopped)
+
+    monkeypatch.setattr(checksums, "_is_right", another_is_faster)
+    with pytest.raises(MachineError) as told:
+        checksums.check(folder, REPOSITORY)
+    assert told.value.key == "error.file_damaged"

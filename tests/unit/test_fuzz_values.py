@@ -88,7 +88,7 @@ class Answering:
             raise InputError("error.model_unknown", model=str(model)[:80], models="nano")
         return MODEL
 
-    def submit(self, request, owner=""):
+    def submit(self, request, owner="", address=""):
         checked_for_model(checked(request, LIMITS), self.info(request.model))
         return iter([Finished(())])
 
@@ -138,7 +138,7 @@ def test_a_record_is_a_proposal(record, mode):
 def test_a_record_restores_or_says_why_not(record):
     if not isinstance(record.get("prompt", ""), str):
         del record["prompt"]
-    advice = Advice(Answering(), Sessions())
+    advice = Advice(Answering(), Sessions(), LIMITS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("musicgen_ui.ui.advice.read_record", lambda path: {"mode": "text", **record})
         updates = advice.restore("/uploads/take.wav", {}, SimpleNamespace(headers={}, session_hash="fuzz"))

@@ -1,6 +1,7 @@
 """The engine never imports Gradio, the page never imports MindSpore; only app.py and the command line join them."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,22 @@ def test_the_page_names_no_mindspore(path):
     assert not roots(imported(path)) & (MINDSPORE | {"torch", "transformers"})
     engine_only = {"cures", "musicgen", "pipeline"}
     assert not {f"musicgen_ui.{name}" for name in engine_only} & imported(path)
+
+
+@pytest.mark.parametrize("path", [*ENGINE, *PAGE], ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_how_long_something_takes_is_told_by_a_clock_that_nobody_sets(path):
+    """By `time.monotonic` or `time.perf_counter`: the time of day may jump by hours."""
+    assert not {module for module in imported(path) if roots({module}) == {"datetime"}}
+    names = {"time", "time_ns", "ctime", "localtime", "gmtime", "strftime"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "time":
+            assert node.attr not in names, f"line {node.lineno}"
+    assert not {f"time.{name}" for name in names} & imported(path)
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "ui").glob("*.js")), ids=lambda path: path.name)
+def test_nor_does_a_script_ask_the_time_of_day(path):
+    assert not re.search(r"\bDate\b", path.read_text(encoding="utf-8"))
 
 
 def test_the_pipeline_loads_no_gradio():

@@ -25,6 +25,7 @@ def test_the_machine_decides(monkeypatch, cores, gigabytes, queue, rows):
     assert chosen.takes <= rows
     assert chosen.prompts <= rows
     assert chosen.queue_per_user <= queue
+    assert chosen.queue_per_address == queue / 2
     assert 10 <= chosen.sessions <= 500
 
 
@@ -36,6 +37,13 @@ def test_its_owner_overrides_every_limit():
     assert {getattr(chosen, field.name) for field in fields(Limits) if field.name != "queue"} == {1}
     for field in fields(Limits):
         assert type(getattr(chosen, field.name)) is field.type, field.name
+
+
+@pytest.mark.parametrize(("queue", "per_address"), [(1, 1), (2, 1), (5, 2), (40, 20)])
+def test_an_address_has_half_of_the_queue_unless_its_owner_says_otherwise(queue, per_address):
+    assert Limits.of_this_machine({"MUSICGEN_QUEUE": str(queue)}).queue_per_address == per_address
+    given = {"MUSICGEN_QUEUE": str(queue), "MUSICGEN_QUEUE_PER_ADDRESS": str(queue)}
+    assert Limits.of_this_machine(given).queue_per_address == queue
 
 
 def test_what_is_within_a_lowered_limit_follows_it():
@@ -60,6 +68,7 @@ def test_a_wrong_value_is_said(value):
         {"MUSICGEN_OWN_MODELS": "2"},
         {"MUSICGEN_TAKES": "9", "MUSICGEN_ROWS": "4"},
         {"MUSICGEN_QUEUE_PER_USER": "5", "MUSICGEN_QUEUE": "4"},
+        {"MUSICGEN_QUEUE_PER_ADDRESS": "5", "MUSICGEN_QUEUE": "4"},
     ],
 )
 def test_what_does_not_go_together_is_said(given):

@@ -314,7 +314,7 @@ def test_a_strangers_words_from_the_tray_change_nothing(
     runs.act(1, event, request)
     assert tray_html(shelf, 1, "en") == before
     if not isinstance(told, dict) or told.get("take") != 1:
-        Advice(SimpleNamespace(), all_sessions).restore_take(event, {}, request)  # has no engine to ask
+        Advice(SimpleNamespace(), all_sessions, Limits()).restore_take(event, {}, request)  # has no engine to ask
 
 
 def test_an_outline_is_as_loud_as_the_sound() -> None:

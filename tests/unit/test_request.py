@@ -176,6 +176,14 @@ def test_tokens_are_as_asked_and_held_within_a_users_own_max_length(request_, to
     assert checked_for_model(request_, MODEL).settings.max_new_tokens == tokens
 
 
+@pytest.mark.parametrize(("piece_seconds", "tokens"), [(5, 253), (29.94, 1_500), (600, 1_500)])
+def test_who_names_no_length_gets_one_that_is_allowed(piece_seconds, tokens):
+    limits = Limits(piece_seconds=piece_seconds)
+    assert checked_for_model(TEXT, MODEL, limits).settings.max_new_tokens == tokens
+    ten_seconds = replace(MODEL, generation_config={**MODEL.generation_config, "max_new_tokens": 503})
+    assert checked_for_model(TEXT, ten_seconds, limits).settings.max_new_tokens == min(tokens, 503)
+
+
 def test_defaults_come_from_the_generation_config_and_arguments_supersede_it():
     filled = checked_for_model(settings(temperature=0.5), MODEL).settings
     assert filled == Settings(1_500, 3.0, True, 0.5, 50, 1.0)
