@@ -27,8 +27,6 @@ class Checkpoint:
     """of what is downloaded: text encoder, decoder and codec together"""
     melody: bool = False
     channels: int = 1
-    trained: bool = True
-    """False while its weights are random: the page says that it makes noise"""
 
     @property
     def folder(self) -> Path | None:
@@ -50,7 +48,7 @@ MENU: dict[str, Checkpoint] = {
     checkpoint.name: checkpoint
     for checkpoint in (
         Checkpoint("nano"),
-        Checkpoint("nano-melody", melody=True, trained=False),
+        Checkpoint("nano-melody", melody=True),
         _by_meta("small", 589),
         _by_meta("medium", 2_006),
         _by_meta("large", 3_424),

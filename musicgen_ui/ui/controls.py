@@ -169,8 +169,6 @@ def model_note(name: str, info: ModelInfo, language: str) -> str:
         parts.append(say(language, "page.model.custom"))
     elif checkpoint.hub_id is None:
         parts.append(say(language, "page.model.ours"))
-        if not checkpoint.trained:
-            parts.append(say(language, "page.model.untrained"))
     else:
         parts.append(say(language, "page.model.meta", size=megabytes(checkpoint.download_bytes)))
     if info.melody:
