@@ -16,6 +16,7 @@ from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.api import Api, add_endpoints
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.controls import build_controls, build_length
+from musicgen_ui.ui.dropping import build_drop
 from musicgen_ui.ui.guard import forget_events, guard_files, guarded
 from musicgen_ui.ui.inputs import build_inputs
 from musicgen_ui.ui.lengths import build_lengths
@@ -51,7 +52,7 @@ def build_page(
     with gr.Blocks(title="MusicGen", analytics_enabled=False, fill_width=True, delete_cache=(600, kept)) as page:
         sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
         runs = Runs(engine, sessions, limits, broadcasts, Tunes(engine, limits), len(sections.result.outputs))
-        wire(page, runs, Advice(engine, sessions), sections)
+        wire(page, runs, Advice(engine, sessions, limits), sections)
         build_names(page)
         add_endpoints(Api(engine, sessions, limits))
     guard_files(page)
@@ -108,6 +109,7 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
             with gr.Accordion(text("page.config"), open=False, elem_classes="mg-fold"):
                 gr.HTML(f'<p class="mg-note">{text("page.config.info")}</p>')
                 config = generation_config.build_generation_config(generation_config.table(info, {}, {}, "en"))
+    dropped = build_drop(limits)
     return Sections(
         inputs=inputs,
         controls=controls,
@@ -120,6 +122,7 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
         status=progress,
         listening=listening,
         chip=chip,
+        dropped=dropped,
         config=config,
         changes=gr.State({}),
         timer=gr.Timer(2),

@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from musicgen_ui.audio import read_clip
 from musicgen_ui.errors import InputError
 from musicgen_ui.events import Event, Loading, Ready, Starting
 from musicgen_ui.hearing import Heard
@@ -30,6 +31,7 @@ from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.shelves import Shelf
 from musicgen_ui.ui.tray import tray_html
+from tests.ui.fake_engine import FakeEngine
 
 INFO = ModelInfo("nano", 32_000, 50.0, 4, 1, False, {"do_sample": True, "guidance_scale": 3.0, "max_length": 1500})
 
@@ -314,7 +316,7 @@ def test_a_strangers_words_from_the_tray_change_nothing(
     runs.act(1, event, request)
     assert tray_html(shelf, 1, "en") == before
     if not isinstance(told, dict) or told.get("take") != 1:
-        Advice(SimpleNamespace(), all_sessions).restore_take(event, {}, request)  # has no engine to ask
+        Advice(SimpleNamespace(), all_sessions, Limits()).restore_take(event, {}, request)  # has no engine to ask
 
 
 def test_an_outline_is_as_loud_as_the_sound() -> None:
@@ -416,3 +418,27 @@ def test_a_cleared_temporary_folder_is_made_again(monkeypatch: pytest.MonkeyPatc
 def test_a_piece_of_several_windows_says_why_it_has_no_script() -> None:
     assert "several windows" in inside.code_notes({"script": "", "windows": 3}, True, "en")
     assert inside.code_notes({}, True, "en") == ""
+
+
+def test_the_clip_of_a_take_is_compared_with_the_one_on_the_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rate, tone = 32_000, (9_000 * np.sin(np.arange(32_000) / 20)).astype(np.int16)
+    for name, sound in (("hum.wav", tone), ("renamed.flac", tone), ("other.wav", tone[::-1])):
+        soundfile.write(tmp_path / name, sound, rate)
+    digest = read_clip(tmp_path / "hum.wav", Limits()).digest
+    record = {"mode": "melody", "prompt": "flute", "model": "nano-melody", "clip": "hum.wav", "clip_digest": digest}
+    monkeypatch.setattr("musicgen_ui.ui.advice.read_record", lambda path: record)
+    advice = Advice(FakeEngine(Limits()), Sessions(), Limits())
+
+    def told(clip: str | None) -> str:
+        given = str(tmp_path / clip) if clip else None
+        return str(advice.restore("take.wav", {}, given, SimpleNamespace(headers={}))[0])  # type: ignore[arg-type]
+
+    assert "makes the same music" in told("hum.wav")
+    assert "makes the same music" in told("renamed.flac")
+    assert "isn’t the one given here" in told("other.wav")
+    assert "isn’t the one given here" in told("gone.wav")
+    assert "hand that over too" in told(None)
+    del record["clip_digest"]  # of a take made before there were any
+    assert "hand that over too" in told("hum.wav")
