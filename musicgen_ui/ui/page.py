@@ -11,7 +11,7 @@ from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.paths import EXAMPLES
 from musicgen_ui.request import ENGINES
-from musicgen_ui.ui import generation_config, status
+from musicgen_ui.ui import generation_config, status, tools
 from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.api import Api, add_endpoints
 from musicgen_ui.ui.broadcast import Broadcasts
@@ -54,7 +54,10 @@ def build_page(
         runs = Runs(engine, sessions, limits, broadcasts, Tunes(engine, limits), len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions, limits), sections)
         build_names(page)
-        add_endpoints(Api(engine, sessions, limits))
+        api = Api(engine, sessions, limits)
+        add_endpoints(api)
+        if tools.wanted():
+            tools.add_tools(tools.Tools(api))
     guard_files(page)
     page.queue(max_size=2 * limits.queue, default_concurrency_limit=None)
     forget_events(page)
