@@ -25,6 +25,7 @@ from musicgen_ui.ui.naming import build_names
 from musicgen_ui.ui.result import build_result
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import Sessions
+from musicgen_ui.ui.space import build_invitation
 from musicgen_ui.ui.strings import text, translations
 from musicgen_ui.ui.surface import Engine
 from musicgen_ui.ui.theme import HEAD, ICON, STYLE, make_theme
@@ -112,6 +113,7 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
             with gr.Accordion(text("page.config"), open=False, elem_classes="mg-fold"):
                 gr.HTML(f'<p class="mg-note">{text("page.config.info")}</p>')
                 config = generation_config.build_generation_config(generation_config.table(info, {}, {}, "en"))
+            build_invitation()
     dropped = build_drop(limits)
     return Sections(
         inputs=inputs,

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 import soundfile
@@ -30,6 +31,7 @@ from musicgen_ui.ui.pictures import draw_sound, outline
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.shelves import Shelf
+from musicgen_ui.ui.space import build_invitation
 from musicgen_ui.ui.tray import tray_html
 from tests.ui.fake_engine import FakeEngine
 
@@ -442,3 +444,10 @@ def test_the_clip_of_a_take_is_compared_with_the_one_on_the_page(
     assert "hand that over too" in told(None)
     del record["clip_digest"]  # of a take made before there were any
     assert "hand that over too" in told("hum.wav")
+
+
+@pytest.mark.parametrize(("space", "links"), [("some-body/a.b", 1), ('a"><script>/b', 0), ("nobody", 0), ("a/b/c", 0)])
+def test_only_a_spaces_name_makes_a_link(space: str, links: int) -> None:
+    with gr.Blocks() as page:
+        build_invitation({"SPACE_ID": space})
+    assert sum(isinstance(block, gr.HTML) for block in page.blocks.values()) == links
