@@ -14,7 +14,7 @@ from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.sections import sections
 from musicgen_ui.tags import read_record
-from musicgen_ui.ui import controls, generation_config, lengths, listening, status
+from musicgen_ui.ui import controls, generation_config, keys, lengths, listening, status
 from musicgen_ui.ui.asks import Changes, prompt_lines
 from musicgen_ui.ui.inputs import mode_choices
 from musicgen_ui.ui.sessions import Sessions
@@ -45,6 +45,7 @@ class Advice:
             status.engine_chip(self.engine.status(), language),
             self._model_note(model, language),
             self.config_table(model, changes, None, request),
+            keys.keys_html(language),
         ]
 
     def watch(self, request: gr.Request) -> list[object]:

@@ -11,7 +11,7 @@ from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.paths import EXAMPLES
 from musicgen_ui.request import ENGINES
-from musicgen_ui.ui import generation_config, status, tools
+from musicgen_ui.ui import generation_config, keys, status, tools
 from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.api import Api, add_endpoints
 from musicgen_ui.ui.broadcast import Broadcasts
@@ -75,7 +75,7 @@ def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Pat
         "i18n": translations(),
         "theme": make_theme(),
         "css_paths": [STYLE],
-        "head": HEAD,
+        "head": HEAD + keys.HEAD,
         "allowed_paths": [str(examples)],
         "favicon_path": ICON,
         "max_file_size": limits.clip_bytes,
@@ -113,6 +113,7 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
             with gr.Accordion(text("page.config"), open=False, elem_classes="mg-fold"):
                 gr.HTML(f'<p class="mg-note">{text("page.config.info")}</p>')
                 config = generation_config.build_generation_config(generation_config.table(info, {}, {}, "en"))
+            listed = keys.build_keys()
             build_invitation()
     dropped = build_drop(limits)
     return Sections(
@@ -128,6 +129,7 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
         listening=listening,
         chip=chip,
         dropped=dropped,
+        keys=listed,
         config=config,
         changes=gr.State({}),
         timer=gr.Timer(2),

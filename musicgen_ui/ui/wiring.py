@@ -37,6 +37,8 @@ class Sections:
     chip: gr.HTML
     dropped: gr.UploadButton
     """gets a take's file that is dropped on the page"""
+    keys: gr.HTML
+    """what the keyboard can do"""
     config: gr.Dataframe
     changes: gr.State
     timer: gr.Timer
@@ -238,6 +240,7 @@ def _wire_settings(page: gr.Blocks, advice: Advice, s: Sections) -> None:
         s.chip,
         s.controls.model_note,
         s.config,
+        s.keys,
     ]
     opened = page.load(advice.opened, [s.controls.model, s.changes], told, **_SMALL)
     filled: dict[str, Any] = {"outputs": s.filled, **_SMALL}
