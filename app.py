@@ -10,7 +10,8 @@ def main() -> int:
     import sys
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "mcp"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
     from musicgen_ui.ending import Ending, end_at_once
     from musicgen_ui.engine import Engine

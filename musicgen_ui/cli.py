@@ -23,7 +23,7 @@ from musicgen_ui.download import DownloadStopped, download
 from musicgen_ui.errors import AppError, InputError
 from musicgen_ui.limits import Limits
 from musicgen_ui.locales import sentence, shells_language
-from musicgen_ui.request import ENGINES, Request, checked, checked_for_model, number
+from musicgen_ui.request import ENGINES, Clip, Request, checked, checked_for_model, number
 from musicgen_ui.tags import read_record, remembered
 from musicgen_ui.take import Take
 
@@ -69,6 +69,8 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     out = Path(options.out)
     _check_out(out)
     request = checked(_request(options, limits), limits)
+    if options.remembered and request.clips:
+        _say_of_another_clip(options.remembered, request.clips, language)
     model = request.model
     place = checkpoints.locate(model)
     if not isinstance(place, Path):  # better refused now than after the download
@@ -158,6 +160,13 @@ def _request(options: argparse.Namespace, limits: Limits) -> Request:
         takes=options.takes,
         without_drums=options.without_drums or (before.without_drums and mode == "melody"),
     )
+
+
+def _say_of_another_clip(remembered: str, clips: Sequence[Clip], language: str) -> None:
+    """A line on stderr where the take in the file `remembered` was made from none of the clips."""
+    if read_record(remembered).get("clip_digest") not in (None, *(clip.digest for clip in clips)):
+        name = Path(remembered).name
+        print(sentence(language, "cli.other_clip", clip=clips[0].name, name=name), file=sys.stderr)
 
 
 def _check_out(out: Path) -> None:

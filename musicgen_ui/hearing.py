@@ -18,7 +18,8 @@ PROFILES = {
 TEMPO_TOLERANCE = 0.04
 TONICS = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
 _SHORTEST = 3.0  # s: less tells neither tempo nor key
-_LONGEST = 60.0  # s that tempo and key are measured on: time and memory grow with them, what they tell hardly does
+_LONGEST = 60.0  # s that the tempo is measured on: time and memory grow with them, what they tell hardly does
+_LONGEST_KEY = 20.0  # s that the key is: to tell tones from strokes takes six times as long as all else
 _QUIETEST = -70.0  # LUFS, the gate of BS.1770
 _STEADY = 0.15  # of the onsets' autocorrelation at the tempo; below there is no beat
 _SURE = 0.5  # correlation below which no key is claimed
@@ -43,15 +44,15 @@ class Heard:
 
 
 def hear(samples: np.ndarray, sampling_rate: int) -> Heard:
-    """samples (channels, samples) float32, full scale ±1. Takes about a second for half a minute of music.
+    """samples (channels, samples) float32, full scale ±1. Takes a second for 10 s of music, three for five minutes.
 
-    Tempo and key are the first minute's.
+    The tempo is the first minute's, the key that of its first 20 s.
     """
     mono = samples[:, : round(_LONGEST * sampling_rate)].mean(axis=0)
     loudness = _loudness(samples, sampling_rate)
     if loudness is None or mono.size < _SHORTEST * sampling_rate:
         return Heard(None, None, None, loudness)
-    tonic, mode, sure = key(mono, sampling_rate)
+    tonic, mode, sure = key(mono[: round(_LONGEST_KEY * sampling_rate)], sampling_rate)
     return Heard(
         beat(mono, sampling_rate),
         tonic if sure >= _SURE else None,

@@ -69,7 +69,10 @@ class Limits:
     @classmethod
     def of_this_machine(cls, environment: Mapping[str, str] = os.environ) -> "Limits":
         """As the machine can bear them; MUSICGEN_QUEUE=8 (and so on) goes before. InputError for a wrong value."""
-        served_here_only = environment.get("GRADIO_SERVER_NAME", "127.0.0.1") in ("127.0.0.1", "localhost", "::1")
+        served_here_only = (
+            environment.get("GRADIO_SERVER_NAME", "127.0.0.1") in ("127.0.0.1", "localhost", "::1")
+            and environment.get("GRADIO_SHARE", "").lower() != "true"  # Gradio's tunnel to everywhere
+        )
         gigabytes = total_bytes() / 1e9
         chosen: dict[str, Any] = {
             "own_models": served_here_only and "SPACE_ID" not in environment,

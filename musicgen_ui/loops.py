@@ -13,6 +13,7 @@ from musicgen_ui import hearing
 from musicgen_ui.errors import InputError
 from musicgen_ui.locales import sentence
 
+_LONGEST = 60.0  # s of a take that a loop is looked for in: time and memory grow with them
 _HOP = 256  # samples
 _BANDS = 24  # of the mel spectrum by which beats are compared
 _PARTS = 4  # of a beat
@@ -58,10 +59,11 @@ class Loop:
 
 
 def find_loop(samples: np.ndarray, sampling_rate: int, name: str) -> tuple[np.ndarray, Loop]:
-    """The loop in samples (channels, samples) float32, of the same shape; `name` is what its faults call it.
+    """The loop in the first minute of samples (channels, samples) float32, of as many channels.
 
-    InputError where no steady beat is heard, or less than a bar of it.
+    `name` is what its faults call it. InputError where no steady beat is heard, or less than a bar of it.
     """
+    samples = samples[:, : round(_LONGEST * sampling_rate)]
     mono = samples.mean(axis=0)
     bpm = hearing.beat(mono, sampling_rate)
     if bpm is None:

@@ -330,6 +330,7 @@ class MusicGen:
                 "prompt": row.prompt,
                 "clip": clips[row.clip].name if clips else None,
                 "clip_seconds": round(clips[row.clip].seconds, 3) if clips else None,
+                "clip_digest": clips[row.clip].digest if clips else None,
                 "seed": row.seed,
                 "seconds": round(sound.shape[-1] / self.sampling_rate, 3),
                 **common,

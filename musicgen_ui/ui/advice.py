@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from musicgen_ui.audio import read_clip
 from musicgen_ui.checkpoints import DEFAULT, for_mode
 from musicgen_ui.errors import AppError
 from musicgen_ui.events import Ready
@@ -13,7 +14,7 @@ from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.sections import sections
 from musicgen_ui.tags import read_record
-from musicgen_ui.ui import controls, generation_config, lengths, listening, status
+from musicgen_ui.ui import controls, generation_config, keys, lengths, listening, status
 from musicgen_ui.ui.asks import Changes, prompt_lines
 from musicgen_ui.ui.inputs import mode_choices
 from musicgen_ui.ui.sessions import Sessions
@@ -44,6 +45,7 @@ class Advice:
             status.engine_chip(self.engine.status(), language),
             self._model_note(model, language),
             self.config_table(model, changes, None, request),
+            keys.keys_html(language),
         ]
 
     def watch(self, request: gr.Request) -> list[object]:
@@ -134,18 +136,33 @@ class Advice:
 
         return choose
 
-    def restore(self, path: str, changes: Changes, request: gr.Request) -> list[object]:
-        """The settings that a take's file remembers: updates for `Sections.filled`. A wrong file changes nothing."""
+    def restore(self, path: str, changes: Changes, clip: str | None, request: gr.Request) -> list[object]:
+        """The settings that a take's file remembers: updates for `Sections.filled`. A wrong file changes nothing.
+
+        `clip` is the one that is on the page; it is told whether the take was made from it.
+        """
         language = language_of(request)
         name = Path(path).name
         try:
             record = read_record(path)
-            hears = record["mode"] in ("continue", "melody")
-            key = "page.restore.clip" if hears else "page.restore.done"
+            key = f"page.restore.{self._lacking(record, clip)}"
             told = say(language, key, name=name, clip=str(record.get("clip") or "?"))
             return self._filled(of_record(record), changes, language, told)
         except AppError as error:
             return _unfilled(fault(language, error))
+
+    def _lacking(self, record: Mapping[str, object], clip: str | None) -> str:
+        """What is still needed to make the take of `record` again: "clip", its own "instead" of `clip`, or nothing
+        ("done")."""
+        if record["mode"] not in ("continue", "melody"):
+            return "done"
+        if not clip or not record.get("clip_digest"):
+            return "clip"
+        try:
+            same = read_clip(clip, self.limits).digest == record["clip_digest"]
+        except AppError:
+            same = False
+        return "done" if same else "instead"
 
     def restore_take(self, event: gr.EventData, changes: Changes, request: gr.Request) -> list[object]:
         """The settings of a take in the tray: updates for `Sections.filled`, its clip too."""

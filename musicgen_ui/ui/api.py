@@ -27,12 +27,19 @@ log = logging.getLogger(__name__)
 _WITHOUT_SESSION = "api"
 
 
+def _no_tool(endpoint):
+    """Marks an endpoint for programs alone: Gradio offers all others to language models too, which have tools.py."""
+    endpoint._mcp_type = "endpoint"
+    return endpoint
+
+
 @dataclass(frozen=True)
 class Api:
     engine: Engine
     sessions: Sessions
     limits: Limits
 
+    @_no_tool
     def unconditional(
         self,
         max_new_tokens: int | None = None,
@@ -49,8 +56,9 @@ class Api:
     ) -> tuple[list[Any], list[dict]]:
         """Music from nothing, up to 5 minutes. Returns WAV files and, for each, the record of what made it."""
         settings = Settings(max_new_tokens, guidance_scale, do_sample, temperature, top_k, top_p)
-        return self._answer("unconditional", [], [], settings, seed, takes, model, engine, request)
+        return self.answer("unconditional", [], [], settings, seed, takes, model, engine, request)
 
+    @_no_tool
     def text(
         self,
         prompt: str | list[str] = "",
@@ -69,8 +77,9 @@ class Api:
         """Music from one description or a list of them, up to 5 minutes; "0:00 calm piano | 0:30 drums come in"
         changes on the way. Returns WAV files and the record of each."""
         settings = Settings(max_new_tokens, guidance_scale, do_sample, temperature, top_k, top_p)
-        return self._answer("text", prompt, [], settings, seed, takes, model, engine, request)
+        return self.answer("text", prompt, [], settings, seed, takes, model, engine, request)
 
+    @_no_tool
     def audio(
         self,
         prompt: str | list[str] = "",
@@ -93,9 +102,9 @@ class Api:
         clip, "melody" follows its tune (`without_drums`: hits taken out first). Returns WAV files and the record of
         each."""
         settings = Settings(max_new_tokens, guidance_scale, do_sample, temperature, top_k, top_p)
-        return self._answer(mode, prompt, audio, settings, seed, takes, model, engine, request, without_drums)
+        return self.answer(mode, prompt, audio, settings, seed, takes, model, engine, request, without_drums)
 
-    def _answer(
+    def answer(
         self,
         mode: str,
         prompt: object,
@@ -107,7 +116,9 @@ class Api:
         engine: object,
         request: gr.Request | None,
         without_drums: Any = False,
+        apart: bool = False,
     ) -> tuple[list[Any], list[dict]]:
+        """`apart`: the takes lie in a folder of their own, since their makers may be strangers with one session."""
         language = language_of(request)
         try:
             chosen = number("seed", seed, int)
@@ -123,7 +134,8 @@ class Api:
                 takes=1 if count is None else count,
                 without_drums=without_drums,
             )
-            return self._made(ask, getattr(request, "session_hash", None) or _WITHOUT_SESSION, address_of(request))
+            owner = getattr(request, "session_hash", None) or _WITHOUT_SESSION
+            return self._made(ask, owner, secrets.token_urlsafe() if apart else owner, address_of(request))
         except AppError as error:
             if isinstance(error, MachineError):
                 log.warning("an API call failed: %s", error)
@@ -132,8 +144,9 @@ class Api:
             log.exception("an API call failed")
             raise gr.Error(say(language, "error.unexpected"), print_exception=False) from None
 
-    def _made(self, ask: Ask, owner: str, address: str) -> tuple[list[Any], list[dict]]:
-        session = self.sessions.of(owner)
+    def _made(self, ask: Ask, owner: str, keeper: str, address: str) -> tuple[list[Any], list[dict]]:
+        """`owner` waits in the queue, `keeper`'s session has the takes."""
+        session = self.sessions.of(keeper)
         job = self.engine.submit(ask.request(self.limits), owner, address)
         session.jobs.append(job)
         finished = False

@@ -99,6 +99,7 @@ def _build_audio(
         label=text("page.description"),
         info=text("page.description.info"),
         placeholder=text("page.description.placeholder"),
+        elem_id="mg-description",
     )
     with gr.Accordion(text("page.more_clips"), open=False, elem_classes="mg-fold"):
         gr.HTML(f'<p class="mg-note">{text("page.more_clips.info")}</p>')

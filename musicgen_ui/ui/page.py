@@ -11,11 +11,12 @@ from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.paths import EXAMPLES
 from musicgen_ui.request import ENGINES
-from musicgen_ui.ui import generation_config, status
+from musicgen_ui.ui import generation_config, keys, status, tools
 from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.api import Api, add_endpoints
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.controls import build_controls, build_length
+from musicgen_ui.ui.dropping import build_drop
 from musicgen_ui.ui.guard import forget_events, guard_files, guarded
 from musicgen_ui.ui.inputs import build_inputs
 from musicgen_ui.ui.lengths import build_lengths
@@ -24,6 +25,7 @@ from musicgen_ui.ui.naming import build_names
 from musicgen_ui.ui.result import build_result
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import Sessions
+from musicgen_ui.ui.space import build_invitation
 from musicgen_ui.ui.strings import text, translations
 from musicgen_ui.ui.surface import Engine
 from musicgen_ui.ui.theme import HEAD, ICON, STYLE, make_theme
@@ -52,7 +54,10 @@ def build_page(
         runs = Runs(engine, sessions, limits, broadcasts, Tunes(engine, limits), len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions, limits), sections)
         build_names(page)
-        add_endpoints(Api(engine, sessions, limits))
+        api = Api(engine, sessions, limits)
+        add_endpoints(api)
+        if tools.wanted():
+            tools.add_tools(tools.Tools(api))
     guard_files(page)
     page.queue(max_size=2 * limits.queue, default_concurrency_limit=None)
     forget_events(page)
@@ -69,7 +74,7 @@ def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Pat
         "i18n": translations(),
         "theme": make_theme(),
         "css_paths": [STYLE],
-        "head": HEAD,
+        "head": HEAD + keys.HEAD,
         "allowed_paths": [str(examples)],
         "favicon_path": ICON,
         "max_file_size": limits.clip_bytes,
@@ -107,6 +112,9 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
             with gr.Accordion(text("page.config"), open=False, elem_classes="mg-fold"):
                 gr.HTML(f'<p class="mg-note">{text("page.config.info")}</p>')
                 config = generation_config.build_generation_config(generation_config.table(info, {}, {}, "en"))
+            listed = keys.build_keys()
+            build_invitation()
+    dropped = build_drop(limits)
     return Sections(
         inputs=inputs,
         controls=controls,
@@ -119,6 +127,8 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
         status=progress,
         listening=listening,
         chip=chip,
+        dropped=dropped,
+        keys=listed,
         config=config,
         changes=gr.State({}),
         timer=gr.Timer(2),

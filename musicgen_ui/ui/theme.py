@@ -40,14 +40,6 @@ _CJK = ("PingFang SC", "Hiragino Sans GB", "Microsoft YaHei", "Noto Sans CJK SC"
 
 HEAD = """
 <meta name="description" content="MusicGen on MindSpore: describe music, hear it.">
-<script>
-document.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
-    event.preventDefault();
-    document.querySelector("#mg-generate")?.click();
-  }
-});
-</script>
 """
 
 

@@ -1,8 +1,10 @@
 /* The tray of takes. Python renders the rows (tray.py), and renders them anew after every act.
 
 Play buttons share a playhead: to press another take's while one plays goes on at the same second in the other, so two
-takes are compared by pressing their buttons in turn.
+takes are compared by pressing their buttons in turn. On a play button the arrow keys go to another take's, and through
+the sound.
 */
+const STEP = 5; // seconds that an arrow key goes back or on
 
 class Tray {
   constructor(element, act) {
@@ -81,8 +83,19 @@ class Tray {
   }
 
   key(event) {
+    if (event.target.matches(".mg-play")) this.arrow(event);
     if (!event.target.matches("input")) return;
     if (event.key === "Enter" || event.key === "Escape") this.renamed(event.target, event.key === "Enter");
+  }
+
+  arrow(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return; // those are the browser's
+    const row = event.target.closest("li");
+    const beside = { ArrowUp: row.previousElementSibling, ArrowDown: row.nextElementSibling }[event.key];
+    const step = { ArrowLeft: -STEP, ArrowRight: STEP }[event.key];
+    if (step && row.dataset.take === this.take) this.audio.currentTime += step; // the browser keeps it within the take
+    beside?.querySelector(".mg-play").focus();
+    if (beside || step) event.preventDefault();
   }
 }
 window.Tray = Tray;

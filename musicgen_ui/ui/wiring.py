@@ -35,6 +35,10 @@ class Sections:
     status: gr.HTML
     listening: Listening
     chip: gr.HTML
+    dropped: gr.UploadButton
+    """gets a take's file that is dropped on the page"""
+    keys: gr.HTML
+    """what the keyboard can do"""
     config: gr.Dataframe
     changes: gr.State
     timer: gr.Timer
@@ -236,11 +240,13 @@ def _wire_settings(page: gr.Blocks, advice: Advice, s: Sections) -> None:
         s.chip,
         s.controls.model_note,
         s.config,
+        s.keys,
     ]
     opened = page.load(advice.opened, [s.controls.model, s.changes], told, **_SMALL)
     filled: dict[str, Any] = {"outputs": s.filled, **_SMALL}
     for event in (
-        s.controls.restore.upload(advice.restore, [s.controls.restore, s.changes], **filled),
+        s.controls.restore.upload(advice.restore, [s.controls.restore, s.changes, s.inputs.clip], **filled),
+        s.dropped.upload(advice.restore, [s.dropped, s.changes, s.inputs.clip], **filled),
         s.result.tray.restore(advice.restore_take, s.changes, **filled),
         opened.then(advice.reopen, [s.kept, s.changes], **filled),
     ):

@@ -80,8 +80,12 @@ def test_a_continuation_is_made_again_with_its_clip(call, tmp_path):
     assert "clip" in alone.stderr
     again = call("--from", "a.mp3", "--audio", PIANO, "--out", "b.mp3")
     assert again.returncode == 0, again.stderr
+    assert again.stderr == ""
     a, b = (soundfile.read(tmp_path / name)[0] for name in ("a.mp3", "b.mp3"))
     np.testing.assert_array_equal(a, b)
+    other = call("--from", "a.mp3", "--audio", FLUTE, "--out", "c.mp3")
+    told = "“flute-tune.ogg” isn't the clip that “a.mp3” was made from, so the music will be another.\n"
+    assert (other.returncode, other.stderr) == (0, told)
 
 
 def test_a_foreign_file_remembers_nothing(call):

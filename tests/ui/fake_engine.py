@@ -194,11 +194,12 @@ class FakeJob:
         read = _read(str(record["prompt"]))
         width = max([len(read.read), *(len(_read(other).read) for other in prompts)])
         record["shapes"] = {"text_encoder": [width or 1, 768], "decoder": [*codes.shape], "codec": [*samples.shape]}
+        if request.clips:
+            clip = request.clips[condition % len(request.clips)]
+            record |= {"clip": clip.name, "clip_digest": clip.digest}
         if request.mode == "continue":
-            record["clip"] = request.clips[condition % len(request.clips)].name
             record["shapes"]["clip_encoder"] = [len(codes), 10]  # type: ignore[index]
         if request.mode == "melody":
-            record["clip"] = request.clips[condition % len(request.clips)].name
             record["stages"]["chroma"] = 0.1  # type: ignore[index]
         record["script"] = script_of(record, info)
         return Take(samples, info.sampling_rate, codes, record, complete, read)

@@ -141,7 +141,7 @@ def test_a_record_restores_or_says_why_not(record):
     advice = Advice(Answering(), Sessions(), LIMITS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("musicgen_ui.ui.advice.read_record", lambda path: {"mode": "text", **record})
-        updates = advice.restore("/uploads/take.wav", {}, SimpleNamespace(headers={}, session_hash="fuzz"))
+        updates = advice.restore("/uploads/take.wav", {}, None, SimpleNamespace(headers={}, session_hash="fuzz"))
     numbers = [value for value in updates if isinstance(value, int)]
     numbers += [update["value"] for update in updates if isinstance(update, dict) and "maximum" in update]
     assert all(abs(value) <= 2**53 for value in numbers)  # what goes to a browser

@@ -56,6 +56,14 @@ def test_tempo_and_key_of_a_long_piece_are_those_of_its_first_minute(monkeypatch
     assert whole.loudness != alone.loudness
 
 
+def test_the_key_of_a_long_piece_is_that_of_its_first_seconds():
+    tones = np.arange(20 * RATE) / RATE
+    chord = sum(np.sin(2 * np.pi * pitch * tones) for pitch in (220, 261.63, 329.63)) / 4  # A minor
+    other = sum(np.sin(2 * np.pi * pitch * tones) for pitch in (233.08, 293.66, 349.23)) / 4  # B♭ major
+    heard = hear(np.concatenate([chord, *[other] * 3])[None].astype(np.float32), RATE)
+    assert (heard.tonic, heard.mode) == (9, "minor")
+
+
 def test_silence_and_crumbs_are_no_trouble():
     for samples in (np.zeros((1, 8 * RATE)), np.zeros((2, 0)), np.full((1, 100), 0.1)):
         heard = hear(samples.astype(np.float32), RATE)

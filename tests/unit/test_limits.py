@@ -46,6 +46,21 @@ def test_an_address_has_half_of_the_queue_unless_its_owner_says_otherwise(queue,
     assert Limits.of_this_machine(given).queue_per_address == queue
 
 
+@pytest.mark.parametrize(
+    ("environment", "own"),
+    [
+        ({}, True),
+        ({"GRADIO_SERVER_NAME": "localhost"}, True),
+        ({"GRADIO_SHARE": "False"}, True),
+        ({"GRADIO_SHARE": "True"}, False),
+        ({"GRADIO_SERVER_NAME": "0.0.0.0"}, False),
+        ({"SPACE_ID": "some/body"}, False),
+    ],
+)
+def test_strangers_choose_of_the_menu_alone(environment, own):
+    assert Limits.of_this_machine(environment).own_models is own
+
+
 def test_what_is_within_a_lowered_limit_follows_it():
     chosen = Limits.of_this_machine({"MUSICGEN_QUEUE": "2", "MUSICGEN_ROWS": "3", "MUSICGEN_CLIP_SECONDS": "20"})
     assert (chosen.queue_per_user, chosen.takes, chosen.prompts, chosen.heard_seconds) == (2, 3, 3, 20)

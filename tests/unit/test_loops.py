@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from musicgen_ui import cli
+from musicgen_ui import cli, loops
 from musicgen_ui.errors import InputError
 from musicgen_ui.loops import find_loop
 from musicgen_ui.tags import read_record
@@ -69,6 +69,16 @@ def test_the_measure_of_seams_hears_one():
     tone = sum(np.sin(2 * np.pi * pitch * np.arange(2 * RATE) / RATE, dtype=np.float32) for pitch in (110, 277))[None]
     assert max(seam(tone)) <= 1
     assert min(seam(tone[:, :-77])) > 1
+
+
+def test_the_loop_of_a_long_piece_is_that_of_its_first_minute(monkeypatch):
+    first = band(120, 4, 10.4)
+    alone, loop = find_loop(first, RATE, "take")
+    monkeypatch.setattr(loops, "_LONGEST", 10.4)
+    noise = np.random.default_rng(0).standard_normal((1, 30 * RATE)).astype(np.float32)
+    whole, same = find_loop(np.concatenate([first, noise], axis=1), RATE, "take")
+    assert same == loop
+    np.testing.assert_array_equal(whole, alone)
 
 
 def test_played_on_the_beats_stay_on_their_grid():

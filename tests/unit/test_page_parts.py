@@ -9,11 +9,13 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 import soundfile
 from PIL import Image
 
+from musicgen_ui.audio import read_clip
 from musicgen_ui.errors import InputError
 from musicgen_ui.events import Event, Loading, Ready, Starting
 from musicgen_ui.hearing import Heard
@@ -29,7 +31,9 @@ from musicgen_ui.ui.pictures import draw_sound, outline
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.shelves import Shelf
+from musicgen_ui.ui.space import build_invitation
 from musicgen_ui.ui.tray import tray_html
+from tests.ui.fake_engine import FakeEngine
 
 INFO = ModelInfo("nano", 32_000, 50.0, 4, 1, False, {"do_sample": True, "guidance_scale": 3.0, "max_length": 1500})
 
@@ -416,3 +420,34 @@ def test_a_cleared_temporary_folder_is_made_again(monkeypatch: pytest.MonkeyPatc
 def test_a_piece_of_several_windows_says_why_it_has_no_script() -> None:
     assert "several windows" in inside.code_notes({"script": "", "windows": 3}, True, "en")
     assert inside.code_notes({}, True, "en") == ""
+
+
+def test_the_clip_of_a_take_is_compared_with_the_one_on_the_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rate, tone = 32_000, (9_000 * np.sin(np.arange(32_000) / 20)).astype(np.int16)
+    for name, sound in (("hum.wav", tone), ("renamed.flac", tone), ("other.wav", tone[::-1])):
+        soundfile.write(tmp_path / name, sound, rate)
+    digest = read_clip(tmp_path / "hum.wav", Limits()).digest
+    record = {"mode": "melody", "prompt": "flute", "model": "nano-melody", "clip": "hum.wav", "clip_digest": digest}
+    monkeypatch.setattr("musicgen_ui.ui.advice.read_record", lambda path: record)
+    advice = Advice(FakeEngine(Limits()), Sessions(), Limits())
+
+    def told(clip: str | None) -> str:
+        given = str(tmp_path / clip) if clip else None
+        return str(advice.restore("take.wav", {}, given, SimpleNamespace(headers={}))[0])  # type: ignore[arg-type]
+
+    assert "makes the same music" in told("hum.wav")
+    assert "makes the same music" in told("renamed.flac")
+    assert "isn’t the one given here" in told("other.wav")
+    assert "isn’t the one given here" in told("gone.wav")
+    assert "hand that over too" in told(None)
+    del record["clip_digest"]  # of a take made before there were any
+    assert "hand that over too" in told("hum.wav")
+
+
+@pytest.mark.parametrize(("space", "links"), [("some-body/a.b", 1), ('a"><script>/b', 0), ("nobody", 0), ("a/b/c", 0)])
+def test_only_a_spaces_name_makes_a_link(space: str, links: int) -> None:
+    with gr.Blocks() as page:
+        build_invitation({"SPACE_ID": space})
+    assert sum(isinstance(block, gr.HTML) for block in page.blocks.values()) == links

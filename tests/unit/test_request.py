@@ -191,3 +191,12 @@ def test_defaults_come_from_the_generation_config_and_arguments_supersede_it():
         settings(temperature=0.5), generation_config={"temperature": 2.0, "guidance_scale": 1.0, "top_k": 0}
     )
     assert checked_for_model(edited, MODEL).settings == Settings(1_500, 1.0, True, 0.5, 0, 1.0)
+
+
+def test_a_clip_is_known_by_its_sound():
+    sound = np.linspace(-0.5, 0.5, 64_000, dtype=np.float32).reshape(2, 32_000)
+    clip = Clip(sound, 32_000, "one.wav")
+    assert Clip(np.asfortranarray(sound), 32_000, "other.flac", 5.0).digest == clip.digest
+    assert len(clip.digest) == 16
+    others = (Clip(sound, 44_100), Clip(sound[:, 1:], 32_000), Clip(sound[:1], 32_000), Clip(sound[::-1], 32_000))
+    assert len({clip.digest, *(other.digest for other in others)}) == 5
