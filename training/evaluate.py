@@ -236,7 +236,9 @@ def main() -> None:
         rows.append(("continuation keeps key", None, own["key"], through["key"], kept["key"]))
         tempo = "tempo within 4 %"
         rows.append(("continuation keeps tempo", None, own[tempo], through[tempo], kept[tempo]))
-    text = table(rows) + "\n\n"
+    text = (
+        f"{options.prompts} held-out prompts a line, {SECONDS} s each, engine `{options.engine}`.\n\n{table(rows)}\n\n"
+    )
     if "round trip" in heard:
         apart = np.mean([entry["apart"] for entry in heard["round trip"].values()])
         clips = [evaluation.clip(i) for i in evaluation.seeds[:24]]

@@ -32,14 +32,7 @@ from training.models import (
 MEGABYTES = 64  # that both checkpoints may have together
 MEASURED = Path(__file__).parent / "out" / "evaluation.md"  # the table of training.evaluate, if it has run
 
-NOT_MEASURED = """\
-**Measured abilities.** The whole evaluation (`python -m training.evaluate`) has not been run yet. Of 24 held-out
-prompts none got the key and 3 the tempo that they asked for: tones are in tune, notes and drum strokes go together for
-a moment, and the instrument or whether there are drums is followed loosely; a tempo, a key or a form is not yet."""
-
-ONLY_BEGUN = """\
-**Measured abilities.** Trained for twenty minutes only: it plays, but by its losses on held-out clips it makes no use
-yet of the melody or the words that it is told (1.449 nats a code with them, 1.449 without)."""
+NOT_MEASURED = "**Measured abilities.** None yet: `python -m training.evaluate` has not been run on these weights."
 
 CARD = """\
 ---
@@ -77,9 +70,10 @@ def write_card(folder: Path, model, melody: bool) -> None:
     def millions(part) -> float:
         return sum(parameter.numel() for parameter in part.parameters()) / 1e6
 
-    measured = ONLY_BEGUN if melody else NOT_MEASURED
+    measured = NOT_MEASURED
     if MEASURED.is_file():
-        measured = "**Measured abilities** (`python -m training.evaluate`).\n\n" + MEASURED.read_text(encoding="utf-8")
+        measured = "**Measured abilities** of both checkpoints (`python -m training.evaluate`): "
+        measured += MEASURED.read_text(encoding="utf-8")
     card = CARD.format(
         name=folder.name, parameters=millions(model), codebooks=nano.CODEBOOKS, size=nano.CODEBOOK_SIZE,
         melody=", conditioned on a melody's chroma too" if melody else "", text=millions(model.text_encoder),
