@@ -17,13 +17,15 @@ from training import data, measures, oscillator_bank, quantizer
 from training.analysis import CONTEXT, Analysis
 from training.models import (
     ANALYSIS_FILE,
+    CODEC,
     CODEC_FILE,
+    FOLDERS,
     autocast,
     device_and_dtype,
+    is_trained,
     load_weights,
     make_codec,
     save_weights,
-    warm_codec,
 )
 from training.oscillators import SAMPLE_RATE
 from training.spectral import SpectralLoss
@@ -87,7 +89,10 @@ def load_state(device: torch.device) -> tuple[torch.nn.Module, Analysis]:
         state = torch.load(STATE, map_location="cpu")
         model.load_state_dict(state["model"])
         analysis.load_state_dict(state["analysis"])
-    elif not (warm_codec(model) and ANALYSIS_FILE.is_file() and load_weights(analysis, ANALYSIS_FILE)):
+    elif is_trained(FOLDERS[False]) and ANALYSIS_FILE.is_file():
+        load_weights(model, FOLDERS[False] / "model.safetensors", CODEC)
+        load_weights(analysis, ANALYSIS_FILE)
+    else:
         raise SystemExit("there is no trained codec: python -m training.codec")
     return model.to(device).eval(), analysis.to(device).eval()
 

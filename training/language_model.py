@@ -145,11 +145,8 @@ class Codes:
         steps = (self.before + data.SECONDS * FRAME_RATE) / (self.before + frames + nano.CODEBOOKS - 1)
         texts = max(1, int(count * steps / pieces))
         groups = self.texts[seconds]
-        chances = torch.tensor([float(len(group)) for _, group in groups])
-        if generator is None:
-            number = int(torch.multinomial(chances, 1))
-        else:
-            number = int(torch.multinomial(chances.to(generator.device), 1, generator=generator))
+        chances = torch.tensor([float(len(group)) for _, group in groups], device=generator and generator.device)
+        number = int(torch.multinomial(chances, 1, generator=generator))
         longest, group = groups[number]
         which = group[self.below(len(group), texts, generator=generator)]
         ids, others = part["captions"].flatten(0, 1)[which, :longest].long(), None
@@ -202,7 +199,7 @@ def conditions(model, melody: bool, chroma, states, mask, kept_text, kept_chroma
 
 
 def losses(model, melody: bool, batch, kept_text, kept_chroma, dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy of each codebook (codebooks,), in nats; and, for the shortest pieces, the contrast, else 0.
+    """Cross-entropy of each codebook (codebooks,), in nats; and the contrast where there is another caption, else 0.
 
     The contrast is −log of how sure the model is which of two captions a piece belongs to, its own or the other one (a
     pair of InfoNCE, van den Oord et al. 2018): what doesn't depend on the words cancels in it.
@@ -292,7 +289,7 @@ def main() -> None:
     print(f"text encoder and decoder: {count:.2f} M parameters, {device}; starts from {warm_start(model, melody)}")
     print(f"codec from {warm_codec(model.audio_encoder) or 'nowhere: random weights'}", flush=True)
     model.audio_encoder.requires_grad_(False)
-    model.to(device).eval()  # nothing is dropped out, and the reference's layerdrop would break the compiled graph
+    model.to(device).eval()  # nothing is dropped out
     questions = Questions().to(device)
     words = ("text_encoder.", "enc_to_dec_proj", "encoder_attn")
     groups = [{"params": list(questions.parameters()), "share": 1.0, "weight_decay": 0.0}]
@@ -305,14 +302,15 @@ def main() -> None:
     if state_file.is_file():
         state = torch.load(state_file, map_location=device)
         model.load_state_dict(state["model"], strict=False)
+        questions.load_state_dict(state["questions"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["spent"]
         print(f"going on from step {step}, after {spent / 60:.1f} minutes")
 
     def save() -> None:
         own = {name: value for name, value in model.state_dict().items() if not name.startswith(CODEC)}
-        state = {"model": own, "optimizer": optimizer.state_dict(), "step": step, "spent": spent}
-        torch.save(state, state_file.with_suffix(".part"))
+        state = {"model": own, "questions": questions.state_dict(), "optimizer": optimizer.state_dict()}
+        torch.save(state | {"step": step, "spent": spent}, state_file.with_suffix(".part"))
         state_file.with_suffix(".part").rename(state_file)
         save_weights(model, LANGUAGE_MODEL_FILES[melody], torch.float16, leave=CODEC)
 

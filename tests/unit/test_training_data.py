@@ -1,5 +1,7 @@
 """Clips come from seeds alone; combinations that are held out are never drawn for training; shards are whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -101,3 +103,13 @@ def test_captions_vary_and_some_hold_what_nobody_knows():
     assert 0.4 < np.mean([free_text.is_chinese(text) for text in captions]) < 0.6
     assert len(set(captions)) > 0.8 * len(captions)
     assert 0.02 < np.mean(["birthday" in text or "party" in text for text in captions]) * 10 < 1
+
+
+def test_what_a_caption_is_contrasted_with_differs_in_one_thing():
+    for seed in range(60):
+        own = data.draw_clip(seed)
+        key, tempo = data.in_another_key(own, seed), data.at_another_tempo(own, seed)
+        assert key.tonic in set(range(12)) - {own.tonic}
+        assert replace(key, tonic=own.tonic) == own
+        assert 1.08 < max(tempo.bpm / own.bpm, own.bpm / tempo.bpm) < 1.53
+        assert replace(tempo, bpm=own.bpm) == own
