@@ -24,7 +24,7 @@ from musicgen_ui.ui.surface import Engine
 from musicgen_ui.ui.tray import clicked, title_of
 from musicgen_ui.windows import effort, held, overlap, plan
 
-_FILLED = 19  # components that settings from elsewhere update, but for the status
+_FILLED = 20  # components that settings from elsewhere update, but for the status
 _WATCH, _WATCH_READY = 2.0, 20.0  # seconds between two looks at the engine
 
 
@@ -213,6 +213,7 @@ class Advice:
             filled.engine,
             lengths.moved(info, edited, int(length), self.limits),
             *(settings.get(name) for name in ("guidance_scale", "do_sample", "temperature", "top_k", "top_p")),
+            filled.batch,
         )
         told = gr.skip() if said is None else status.line("done", said)
         return [told, *(gr.skip() if value is None else value for value in values)]

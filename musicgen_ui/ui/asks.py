@@ -65,6 +65,19 @@ class Ask:
             takes=1,
         )
 
+    def within(self, batch: "Ask | None") -> "Ask":
+        """The same, padded and cut into windows as in `batch`, if this is what was asked for there."""
+        if batch is None or self.rows > 1:
+            return self
+        if (self.mode, self.prompts, self.seed) != (batch.mode, batch.prompts, batch.seed):
+            return self
+        return replace(
+            self,
+            padded_seconds=batch.padded_seconds,
+            padded_tokens=batch.padded_tokens,
+            section_frames=batch.section_frames,
+        )
+
 
 def prompt_lines(text: str | None) -> tuple[str, ...]:
     """One prompt per line; empty lines don't count."""

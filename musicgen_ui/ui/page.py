@@ -131,6 +131,7 @@ def _build_sections(info: ModelInfo, limits: Limits, engines: Sequence[str], exa
         keys=listed,
         config=config,
         changes=gr.State({}),
+        batch=gr.State(None),
         timer=gr.Timer(2),
         browser=gr.BrowserState(None, storage_key="musicgen-takes", secret="musicgen"),
         kept=gr.BrowserState(None, storage_key="musicgen-settings", secret="musicgen"),

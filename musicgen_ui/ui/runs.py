@@ -63,6 +63,7 @@ class Runs:
         engine: str,
         changes: Changes,
         without_drums: bool,
+        batch: Ask | None,
         request: gr.Request,
     ) -> Iterator[list[object]]:
         """Runs what the page asks for; yields updates for status, buttons, seed and result."""
@@ -89,7 +90,7 @@ class Runs:
                 takes=1 if count is None else count,
                 without_drums=tab == "audio" and mode == "melody" and bool(without_drums),
                 generation_config=changes.get(model, {}),
-            )
+            ).within(batch)
         except InputError as error:
             yield self._frame(status=status.fault(fault(language, error)), running=False)
             return

@@ -10,6 +10,7 @@ from typing import Any
 from musicgen_ui.errors import InputError
 from musicgen_ui.request import CONFIG_KINDS, ENGINES, MODES, check_ranges, number
 from musicgen_ui.tags import remembered
+from musicgen_ui.ui.asks import Ask
 
 SETTINGS = ("max_new_tokens", "guidance_scale", "do_sample", "temperature", "top_k", "top_p")
 LINKED = ("mode", "prompt", "without_drums", "model", "engine", "takes", "seed", *SETTINGS)
@@ -49,6 +50,8 @@ class Filled:
     engine: str | None = None
     settings: Mapping[str, int | float | bool | None] | None = None
     """by the names in `SETTINGS`"""
+    batch: Ask | None = None
+    """of a take: what it takes over from the batch in which it was made, and to what it belongs"""
 
 
 def of_record(record: Mapping[str, Any], clip: str | None = None) -> Filled:
@@ -69,6 +72,14 @@ def of_record(record: Mapping[str, Any], clip: str | None = None) -> Filled:
         locked=True,
         engine=asked.engine if asked.engine in ENGINES else ENGINES[0],
         settings=_numbers(vars(asked.settings)),
+        batch=Ask(
+            mode=asked.mode,
+            prompts=asked.prompts,
+            seed=number("seed", asked.seed, int),
+            padded_seconds=number("padded_seconds", asked.padded_seconds, float) or 0.0,
+            padded_tokens=number("padded_tokens", asked.padded_tokens, int) or 0,
+            section_frames=tuple(number("section_frames", frame, int) or 0 for frame in asked.section_frames),
+        ),
     )
 
 

@@ -41,6 +41,8 @@ class Sections:
     """what the keyboard can do"""
     config: gr.Dataframe
     changes: gr.State
+    batch: gr.State
+    """what the take whose settings were taken over has from its batch: an `Ask`, or None"""
     timer: gr.Timer
     browser: gr.BrowserState
     """the key of this browser's shelf of takes"""
@@ -71,6 +73,7 @@ class Sections:
             controls.engine,
             self.changes,
             inputs.without_drums,
+            self.batch,
         ]
 
     @property
@@ -93,7 +96,7 @@ class Sections:
             inputs.without_drums,
         ]
         chosen = [controls.model, controls.model_note, controls.takes, controls.seed, controls.locked, controls.engine]
-        return [self.status, *asked, *chosen, *self.starts]
+        return [self.status, *asked, *chosen, *self.starts, self.batch]
 
     @property
     def remembered(self) -> dict[str, gr.components.Component]:

@@ -70,7 +70,7 @@ def test_the_page_says_so_and_goes_on(disk: SimpleNamespace) -> None:
     asked = {
         "tab": "text", "prompts": "x", "clip": None, "mode": "continue", "description": "", "more_clips": None,
         "model": "nano", "takes": 1, "seed": 1, "locked": False, "engine": "auto", "changes": {},
-        "without_drums": False, "request": READER,
+        "without_drums": False, "batch": None, "request": READER,
         "length": settings.pop("max_new_tokens"), **settings,
     }  # fmt: skip
     for room in (0, 40_000):  # no take; a take, but no other file of it

@@ -156,6 +156,29 @@ def test_a_phone_needs_no_sideways_scrolling(fake_app: str, open_page: OpenPage)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+SHIFTED = """() => new Promise(done => {
+  const shifts = [];
+  const watch = list => shifts.push(...list.getEntries().map(shift => shift.value));
+  new PerformanceObserver(watch).observe({type: "layout-shift", buffered: true});
+  setTimeout(() => done(shifts), 500);
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_jumps_about_while_the_page_comes(fake_app: str, open_page: OpenPage, width: int) -> None:
+    page = open_page(fake_app, width=width)
+    expect(button(page, "page.generate")).to_be_visible()
+    expect(page.locator(".mg-head h1")).to_be_visible()
+    shifts = page.evaluate(SHIFTED)
+    assert shifts  # the browser tells them
+    assert sum(shifts) < 0.1  # what web.dev calls good
+    make_short(page)
+    describe(page, "a small waltz")
+    button(page, "page.generate").click()
+    wait_done(page)
+    assert sum(page.evaluate(SHIFTED)) < 0.1
+
+
 def test_stop_keeps_what_was_made(fake_app: str, open_page: OpenPage) -> None:
     page = open_page(fake_app)
     make_short(page, 1500)

@@ -100,7 +100,7 @@ def test_a_run_takes_as_long_as_it_takes(hours: float, set_clock: Callable) -> N
     asked = {"tab": "text", "prompts": "x", "clip": None, "mode": "continue", "description": "", "more_clips": None,
              "length": 53, "guidance_scale": 3.0, "do_sample": True, "model": "nano", "takes": 1, "temperature": 1.0,
              "top_k": 250, "top_p": 1.0, "seed": 1, "locked": False, "engine": "auto", "changes": {},
-             "without_drums": False, "request": READER}  # fmt: skip
+             "without_drums": False, "batch": None, "request": READER}  # fmt: skip
     for count, update in enumerate(runs.generate(**asked)):
         if count == 3:
             set_clock(hours)

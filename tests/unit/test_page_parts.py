@@ -6,6 +6,7 @@ import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,6 +46,14 @@ def a_take(seed: int = 7, frames: int = 50) -> Take:
     samples = (0.5 * draw.standard_normal((1, 640 * frames))).clip(-1, 1).astype(np.float32)
     codes = draw.integers(0, 512, (4, frames)).astype(np.int16)
     return Take(samples, 32_000, codes, {"seed": seed, "prompt": "<b>loud</b>", "stages": {"decoder": 1.0}})
+
+
+def test_a_take_is_asked_for_as_in_its_batch_until_something_else_is_asked_for() -> None:
+    made = Ask("text", ("x",), seed=3, padded_tokens=9, padded_seconds=1.5, section_frames=(50,))
+    assert replace(ASK, seed=3).within(made) == made
+    for other in (replace(ASK, seed=4), replace(ASK, seed=3, prompts=("y",)), replace(ASK, seed=3, takes=2)):
+        assert other.within(made) is other
+    assert ASK.within(None) is ASK
 
 
 @pytest.mark.parametrize("channels", [1, 2])

@@ -3,6 +3,7 @@
 import pytest
 
 from musicgen_ui.errors import InputError
+from musicgen_ui.ui.asks import Ask
 from musicgen_ui.ui.settings import REMEMBERED, Filled, of_browser, of_link, of_record
 
 KEPT = {
@@ -100,5 +101,8 @@ def test_a_record_fills_the_page() -> None:
     assert (filled.tab, filled.mode, filled.description, filled.clip) == ("audio", "continue", "more", "clip.wav")
     assert (filled.seed, filled.locked, filled.engine, filled.takes) == (3, True, "auto", 1)
     assert filled.settings == SETTINGS
+    assert filled.batch == Ask("continue", ("more",), seed=3)
+    batch = of_record({**record, "padded_seconds": 2, "padded_tokens": 9, "section_frames": [50]}).batch
+    assert batch == Ask("continue", ("more",), seed=3, padded_seconds=2.0, padded_tokens=9, section_frames=(50,))
     with pytest.raises(InputError, match="top_k"):
         of_record({**record, "top_k": -1})
