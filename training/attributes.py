@@ -29,6 +29,8 @@ MOODS = {  # mood: (melody density 0 sparse â€¦ 2 busy, loudness of playing 0 â€
 BRIGHT, DARK = ("major", "lydian", "mixolydian"), ("minor", "dorian")
 MOOD_MODES = {"sad": DARK, "dark": DARK, "happy": BRIGHT, "playful": BRIGHT}  # other moods go with any mode
 SLOW_BPM, FAST_BPM = 88, 122  # below is slow, from there on fast
+FRAME_RATE = 50  # Hz, of the codec's codes
+BEAT_FRAMES = (17, 50)  # the shortest and the longest beat that clips have
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,15 @@ class Attributes:
     def tonic_name(self) -> str:
         """The tonic as it is written in this mode, "Eb" for E flat."""
         return (FLAT_NAMES if self.mode in ("major", "lydian") else SHARP_NAMES)[self.tonic]
+
+    @property
+    def beat_frames(self) -> int:
+        """The beat that is played: the whole number of the codec's frames next to it, at most 3 % from `bpm`.
+
+        So a stroke always begins with a frame, and a bar that comes again is the same codes again.
+        """
+        shortest, longest = BEAT_FRAMES
+        return min(max(round(60 * FRAME_RATE / self.bpm), shortest), longest)
 
     @property
     def tempo(self) -> str:

@@ -1,17 +1,19 @@
-"""From attributes and a seed to a score: a melody, chords, a bass and drums, as notes in seconds."""
+"""From attributes and a seed to a score: a melody, chords, a bass and drums, as notes in seconds.
+
+Everybody plays on the codec's grid of frames, and as loud in one bar as in the next: what comes again is then the same
+codes again, and a language model of nano's size can learn a beat.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from training.attributes import MOODS, POLYPHONIC, STYLES, Attributes
+from training.attributes import FRAME_RATE, MOODS, POLYPHONIC, STYLES, Attributes
 from training.grooves import BASS_LINES, BROKEN, COMPS, FILL, GROOVES, STRENGTHS
 from training.harmony import Chord, lead_voices, write_progression
 from training.melody import on_strong_beat, write_melody
 
 LONGEST_CHORD = 3.2  # seconds; slower bars take two chords, so that ten seconds still tell the key
-LOOSENESS = 0.006  # seconds by which players who are not machines miss the beat
-MACHINES = ("techno", "house", "chiptune", "synthwave", "trap")
 BASS_RANGE = (28, 47)  # E1 … B2
 RANGES = {  # MIDI pitches where each lead sings
     "piano": (62, 84), "electric piano": (60, 82), "organ": (60, 82), "guitar": (55, 76), "electric guitar": (55, 76),
@@ -52,22 +54,23 @@ class Score:
 
 
 class Clock:
-    """From beats to seconds, with swing and a human hand."""
+    """From beats to seconds, with swing, to the next of the codec's frames."""
 
-    def __init__(self, rng, bpm: float, swing: float, looseness: float):
-        self.rng, self.beat, self.swing, self.looseness = rng, 60 / bpm, swing, looseness
+    def __init__(self, beat_frames: int, swing: float):
+        self.beat_frames, self.swing = beat_frames, swing
+        self.beat = beat_frames / FRAME_RATE  # seconds
 
     def seconds(self, beat: float) -> float:
-        """When a beat sounds; never before the clip begins."""
+        """When a beat sounds."""
         whole, part = divmod(beat, 1.0)
         late = part * (1 + 2 * self.swing) if part < 0.5 else 1 - (1 - part) * (1 - 2 * self.swing)
-        return max(0.0, (whole + late) * self.beat + self.looseness * float(np.clip(self.rng.normal(), -2, 2)) / 2)
+        return round((whole + late) * self.beat_frames) / FRAME_RATE
 
 
 def compose(attributes: Attributes, seconds: float, seed: int, ending: bool = False) -> Score:
     """The score of a clip. An `ending` comes to rest in the last bar that fits; else the music is cut as it goes on."""
     style, rng = STYLES[attributes.style], np.random.default_rng(seed)
-    clock = Clock(rng, attributes.bpm, style.swing, 0.0 if attributes.style in MACHINES else LOOSENESS)
+    clock = Clock(attributes.beat_frames, style.swing)
     bar_seconds = attributes.metre * clock.beat
     bars = max(1, int(seconds / bar_seconds)) if ending else int(np.ceil(seconds / bar_seconds))
     density, force = MOODS[attributes.mood]
@@ -84,7 +87,7 @@ def compose(attributes: Attributes, seconds: float, seed: int, ending: bool = Fa
     for start, beats, pitch in melody:
         accent = 0.1 if on_strong_beat(start, attributes.metre) else 0.0
         arch = 0.08 * np.sin(np.pi * (start / attributes.metre % 4) / 4)  # a phrase swells and falls
-        velocity = np.clip(0.2 + 0.6 * force + accent + arch + 0.04 * rng.normal(), 0.15, 1)
+        velocity = np.clip(0.2 + 0.6 * force + accent + arch, 0.15, 1)
         notes.append(Note(clock.seconds(start), 0.92 * beats * clock.beat, pitch, float(velocity), "lead"))
     if attributes.chords:
         notes += comp(rng, attributes, chords, clock, force, last)
@@ -132,11 +135,10 @@ def comp(rng, attributes, chords, clock, force, last) -> list[Note]:
             strokes = [(0.0, 0.97 * chord.beats)]
         for beat, held in strokes:
             onset = clock.seconds(chord.start + beat)
-            loud = velocity * (1.0 if beat % 1 == 0 else 0.88) * rng.uniform(0.93, 1.05)
+            loud = velocity * (1.0 if beat % 1 == 0 else 0.88)
             spread = 0.014 if attributes.chords == "guitar" else 0.0  # a hand crosses the strings
             notes += [
-                Note(onset + i * spread, held * clock.beat, pitch, float(min(loud, 1)), "chords")
-                for i, pitch in enumerate(voicing)
+                Note(onset + i * spread, held * clock.beat, pitch, loud, "chords") for i, pitch in enumerate(voicing)
             ]
     return notes
 
@@ -165,7 +167,7 @@ def bass_line(rng, attributes, chords, clock, force, last) -> list[Note]:
         for i, (beat, held, tone) in enumerate(strokes):
             pitch = low if i == 0 else (low, third, fifth, low + 12, towards)[tone]
             held = min(held, chord.beats - beat) * 0.97
-            velocity = float(min((0.35 + 0.5 * force) * rng.uniform(0.93, 1.05), 1))
+            velocity = 0.35 + 0.5 * force
             notes.append(Note(clock.seconds(chord.start + beat), held * clock.beat, pitch, velocity, "bass"))
     return notes
 
@@ -185,7 +187,7 @@ def drum(rng, attributes, bars, clock, force, last) -> list[Hit]:
             for i, mark in enumerate(steps):
                 in_fill = fill and i >= len(steps) - len(FILL)
                 if mark in STRENGTHS and not (in_fill and name != "kick"):
-                    velocity = float(min(STRENGTHS[mark] * loud * rng.uniform(0.92, 1.06), 1))
+                    velocity = STRENGTHS[mark] * loud
                     hits.append(Hit(clock.seconds(start + i / 4), name, velocity))
         if fill:
             begin = start + attributes.metre - len(FILL) / 4

@@ -93,18 +93,6 @@ def make_clip(seed: int, split: str, seconds: float) -> tuple[np.ndarray, np.nda
     return np.round(mix * 32767).astype(np.int16), chroma.astype(np.uint8)
 
 
-def in_another_key(attributes: Attributes, seed: int) -> Attributes:
-    """The same but for the tonic."""
-    return replace(attributes, tonic=(attributes.tonic + int(np.random.default_rng([4, seed]).integers(1, 12))) % 12)
-
-
-def at_another_tempo(attributes: Attributes, seed: int) -> Attributes:
-    """The same, a tenth to a half faster or slower."""
-    rng = np.random.default_rng([5, seed])
-    factor = rng.uniform(1.1, 1.5)
-    return replace(attributes, bpm=round(attributes.bpm * (factor if rng.random() < 0.5 else 1 / factor)))
-
-
 def shard_seconds(number: int) -> float:
     """How long the clips of a shard are."""
     return LONG_SECONDS if number % LONG_EVERY == LONG_EVERY - 1 else SECONDS

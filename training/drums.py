@@ -6,7 +6,7 @@ import numpy as np
 
 from training.oscillators import SAMPLE_RATE, attack, band, ring, times
 
-TAKES = 4  # different noise for strokes that follow each other, so that hats don't sound like a machine gun
+TAKES = 4  # different noise for the strokes of a bar, so that hats don't sound like a machine gun
 LEVELS = {"kick": 0.75, "snare": 0.55, "clap": 0.5, "rim": 0.36, "hat": 0.22, "open": 0.24, "ride": 0.2, "shaker": 0.2,
           "tom": 0.6, "conga": 0.45, "crash": 0.28}  # fmt: skip
 PANS = {

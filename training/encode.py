@@ -1,8 +1,7 @@
 """Clips to codes, what the language models learn from: python -m training.encode
 
 Every shard of clips that has no codes yet gets them: codes (clips, codebooks, frames) int16, the chroma of its melodies
-(clips, frames) uint8, and its captions as tokens (clips, captions, TEXT_TOKENS) int16; the same captions, had the clip
-been in another key or at another tempo; and its attributes (clips, attributes), as `text_encoder.classes` numbers them.
+(clips, frames) uint8, and its captions as tokens (clips, captions, TEXT_TOKENS) int16.
 Codes belong to one codec and its prices of change (training.quantizer): after a change of either, delete them.
 """
 
@@ -17,7 +16,6 @@ import torch
 from training import data, quantizer
 from training.codec import load_state
 from training.models import TEXT_TOKENS, device_and_dtype, make_tokenizer
-from training.text_encoder import classes
 
 CODES = data.OUT / "codes"
 BATCH = {"cuda": 32, "cpu": 8}  # clips of ten seconds that are heard at once
@@ -58,9 +56,6 @@ def write_codes(path: Path, codes: np.ndarray, tokenizer, mark: int) -> None:
             codes=codes,
             chroma=data.read_chroma(path, len(codes)),
             captions=tokens(clips),
-            other_key=tokens([(data.in_another_key(*clip), clip[1]) for clip in clips]),
-            other_tempo=tokens([(data.at_another_tempo(*clip), clip[1]) for clip in clips]),
-            attributes=np.array([classes(attributes) for attributes, _ in clips], np.uint8),
             codec=mark,
         )
     partial.rename(codes_file(path))

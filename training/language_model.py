@@ -1,12 +1,14 @@
-"""Trains text encoder and decoder on codes: python -m training.language_model [--melody] --minutes 120
+"""Trains the decoder on codes: python -m training.language_model [--melody] --minutes 120
 
-Needs codes (training.encode). Stop it at any time; started again it goes on. Without an earlier state it starts from
-the other checkpoint's weights or the bundled ones, as far as they fit. Leaves training/out/language-model.safetensors
-(or -melody), the loss of each codebook on held-out combinations, and samples to listen to.
+Needs codes (training.encode) and a text encoder that knows captions (training.text_encoder), which stays as it is, as
+in MusicGen. Stop it at any time; started again it goes on. Without an earlier state it starts from the other
+checkpoint's weights or the bundled ones, as far as they fit. Leaves training/out/language-model.safetensors (or
+-melody), the loss of each codebook on held-out combinations, and samples to listen to.
 """
 
 import argparse
 import math
+import re
 import time
 from collections import defaultdict
 from itertools import product
@@ -31,36 +33,32 @@ from training.models import (
     save_weights,
     warm_codec,
 )
-from training.text_encoder import Questions
 
-BATCH = {"cuda": 96, "cpu": 2}  # clips of ten seconds; more of shorter ones, fewer of long ones
-LEARNING_RATE = {"cuda": 1.5e-3, "cpu": 2e-3}  # at its height; falls as a cosine over the time given
+BATCH = {"cuda": 96, "cpu": 4}  # clips of ten seconds; more of shorter ones, fewer of long ones
+LEARNING_RATE = {"cuda": 1.5e-3, "cpu": 6e-4}  # at its height; falls as a cosine over the time given
 WARM_UP = {"cuda": 300, "cpu": 100}  # steps
 BETAS, WEIGHT_DECAY, CLIP_GRADIENT = (0.9, 0.95), 0.05, 1.0
-# share of batches, seconds of the clips, seconds of them that are learnt, what they are contrasted with
+# share of batches, seconds of the clips, seconds of them that are learnt
 LENGTHS = (
-    (0.06, data.SECONDS, 0.06, "another"),
-    (0.12, data.SECONDS, 1.0, "other_key"),
-    (0.12, data.SECONDS, 2.5, "other_tempo"),
-    (0.10, data.SECONDS, 5.0, ""),
-    (0.52, data.SECONDS, data.SECONDS, ""),
-    (0.08, data.LONG_SECONDS, data.LONG_SECONDS, ""),
+    (0.26, data.SECONDS, 0.06),
+    (0.10, data.SECONDS, 1.0),
+    (0.28, data.SECONDS, 4.0),
+    (0.30, data.SECONDS, data.SECONDS),
+    (0.06, data.LONG_SECONDS, data.LONG_SECONDS),
 )
 # The melody model is told before its codes (235 places and the words), and short pieces would be hardly anything else.
 MELODY_LENGTHS = (
-    (0.15, data.SECONDS, 2.5, ""),
-    (0.35, data.SECONDS, 5.0, ""),
-    (0.5, data.SECONDS, data.SECONDS, ""),
+    (0.15, data.SECONDS, 2.5),
+    (0.35, data.SECONDS, 5.0),
+    (0.5, data.SECONDS, data.SECONDS),
 )
-# Longer pieces foretell themselves, and what words mean isn't found among all that. So short ones are learnt to be
-# likelier with their own caption than with another (see `losses`): the next clip's, or their own had it named another
-# key or tempo. Instruments are so easily told apart that with the next clip's alone nothing else is learnt.
+# Longer pieces foretell themselves, and what words mean isn't found among all that: it is in pieces of a few frames
+# from anywhere in the clip, several of one caption.
 SHORTEST, PIECES = 0.1, 4  # seconds below which several pieces have one caption
-ANYWHERE = 2.0  # seconds below which a piece is from anywhere in its clip, lest beginnings are learnt by heart
+ANYWHERE = 5.0  # seconds below which a piece is from anywhere in its clip, lest beginnings are learnt by heart
 NO_TEXT, NO_CHROMA, NOTHING = 0.08, 0.15, 0.08  # shares of rows without: for guidance, and for who gives only one
-CONTRAST, QUESTIONS = 1.0, 0.3  # weights of the contrast and of training.text_encoder's questions
-ASKED = 64  # captions a step that these are asked about
-REST_SHARE = 1.0  # of the learning rate, for what neither reads nor hears words
+HEARS = re.compile("enc_to_dec_proj|encoder_attn")  # what hears words and melodies
+REST_SHARE = 0.5  # of the learning rate, for what doesn't hear words
 CODEBOOK_WEIGHTS = (1.4, 0.7, 1.1, 0.8)  # of the losses: by what is heard most of what a codebook gets wrong
 LONGEST_STEP = 10.0  # seconds that a step counts for at most: a paused process uses none
 EVALUATE_SECONDS = {"cuda": 120, "cpu": 300}
@@ -107,7 +105,7 @@ class Codes:
             self.seen.update(new)
             shards = [np.load(path) for path in new]
             known = self.parts.setdefault(seconds, {})
-            for name in ("codes", "chroma", "captions", "other_key", "other_tempo", "attributes"):
+            for name in ("codes", "chroma", "captions"):
                 part = torch.from_numpy(np.concatenate([shard[name] for shard in shards])).to(self.device)
                 known[name] = torch.cat([known[name], part]) if name in known else part
             lengths = (known["captions"] != 0).sum(2).flatten().cpu()
@@ -121,24 +119,17 @@ class Codes:
         """Numbers from 0 to below the limit."""
         return torch.randint(limit, shape, generator=generator, device=self.device)
 
-    def draw_captions(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """ids (count, tokens) and what they are about, attributes (count, …)."""
-        part = self.parts[data.SECONDS]
-        rows = self.below(len(part["captions"]), count)
-        ids = part["captions"][rows, self.below(part["captions"].shape[1], count)]
-        return ids.long(), part["attributes"][rows].long()
-
     def draw(self, count: int, generator: torch.Generator | None = None, seconds: float = 0.0):
-        """codes (batch, codebooks, frames), chroma (batch, frames), ids and others (captions, tokens) or None.
+        """codes (batch, codebooks, frames), chroma (batch, frames), ids (captions, tokens).
 
         A caption's rows follow each other: one, or PIECES where they are of the shortest. All captions are about as
         long, since the melody model's codes begin after them. Without a generator nothing waits for the device.
         """
-        heard, contrast = seconds, ""
+        heard = seconds
         if not seconds:
             known = [length for length in self.lengths if length[1] in self.parts]
             chances = torch.tensor([length[0] for length in known])
-            _, seconds, heard, contrast = known[int(torch.multinomial(chances, 1))]
+            _, seconds, heard = known[int(torch.multinomial(chances, 1))]
         part = self.parts[seconds]
         frames = int(heard * FRAME_RATE)
         pieces = PIECES if heard < SHORTEST else 1
@@ -149,11 +140,7 @@ class Codes:
         number = int(torch.multinomial(chances, 1, generator=generator))
         longest, group = groups[number]
         which = group[self.below(len(group), texts, generator=generator)]
-        ids, others = part["captions"].flatten(0, 1)[which, :longest].long(), None
-        if contrast == "another":
-            others = ids.roll(1, 0)
-        elif contrast:
-            others = part[contrast].flatten(0, 1)[which, : longest + TEXT_STEP].long()
+        ids = part["captions"].flatten(0, 1)[which, :longest].long()
         rows = (which // part["captions"].shape[1]).repeat_interleave(pieces)
         start = torch.zeros_like(rows)[:, None]
         if heard < ANYWHERE:
@@ -163,18 +150,14 @@ class Codes:
         chroma = part["chroma"]
         places = torch.arange(chroma.shape[1], device=self.device) + (start / FRAME_RATE * CHROMA_RATE).round().long()
         chroma = chroma[rows[:, None], places % chroma.shape[1]]  # from where the codes begin
-        return codes.long(), chroma.long(), ids, others
-
-
-def read(model, ids) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the text encoder makes of ids (captions, tokens): states (captions, tokens, its width) and their mask."""
-    mask = (ids != 0).long()
-    return model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state, mask
+        return codes.long(), chroma.long(), ids
 
 
 def text_states(model, ids) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same as the decoder is told it: (captions, tokens, width)."""
-    states, mask = read(model, ids)
+    """What the decoder is told of ids (captions, tokens): states (captions, tokens, width) and their mask."""
+    mask = (ids != 0).long()
+    with torch.no_grad():
+        states = model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
     if hasattr(model, "enc_to_dec_proj"):
         states = model.enc_to_dec_proj(states)
     return states * mask[..., None], mask
@@ -198,31 +181,16 @@ def conditions(model, melody: bool, chroma, states, mask, kept_text, kept_chroma
     return torch.cat([model.audio_enc_to_dec_proj(one_hot), states], 1), None  # before the codes, unmasked
 
 
-def losses(model, melody: bool, batch, kept_text, kept_chroma, dtype) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy of each codebook (codebooks,), in nats; and the contrast where there is another caption, else 0.
-
-    The contrast is −log of how sure the model is which of two captions a piece belongs to, its own or the other one (a
-    pair of InfoNCE, van den Oord et al. 2018): what doesn't depend on the words cancels in it.
-    """
-    codes, chroma, ids, others = batch
+def losses(model, melody: bool, batch, kept_text, kept_chroma, dtype) -> torch.Tensor:
+    """Cross-entropy of each codebook (codebooks,), in nats."""
+    codes, chroma, ids = batch
     inputs, targets = delayed(codes)
     targets = targets.transpose(1, 2).contiguous()  # (batch, steps, codebooks)
-
-    def each(ids) -> torch.Tensor:
-        """(batch, steps, codebooks), in nats; 0 where nothing is learnt"""
-        states, mask = conditions(model, melody, chroma, *text_states(model, ids), kept_text, kept_chroma)
-        with autocast(codes.device, dtype):
-            logits = decoder.logits(model.decoder, inputs, states, mask)
-        each = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), ignore_index=PAD, reduction="none")
-        return each.view_as(targets)
-
-    own = each(ids)
-    contrast = own.new_zeros(())
-    if others is not None:
-        worse = each(others) - own
-        weights = torch.tensor(CODEBOOK_WEIGHTS, device=own.device)
-        contrast = F.softplus(-(worse * weights).sum((1, 2))).mean()
-    return own.sum((0, 1)) / (targets != PAD).sum((0, 1)), contrast
+    states, mask = conditions(model, melody, chroma, *text_states(model, ids), kept_text, kept_chroma)
+    with autocast(codes.device, dtype):
+        logits = decoder.logits(model.decoder, inputs, states, mask)
+    each = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), ignore_index=PAD, reduction="none")
+    return each.view_as(targets).sum((0, 1)) / (targets != PAD).sum((0, 1))
 
 
 @torch.no_grad()
@@ -235,7 +203,7 @@ def held_out_losses(model, melody: bool, codes: Codes, size: int, dtype) -> str:
         for _ in range(HELD_OUT_BATCHES):
             batch = codes.draw(size, generator, data.SECONDS)
             keep = torch.full((len(batch[0]),), kept, device=codes.device)
-            total = total + losses(model, melody, batch, keep, keep, dtype)[0] / HELD_OUT_BATCHES
+            total = total + losses(model, melody, batch, keep, keep, dtype) / HELD_OUT_BATCHES
         told.append(" ".join(f"{value:.3f}" for value in total.tolist()) + f" (mean {total.mean():.3f})")
     return f"held-out loss per codebook {told[0]}, unconditioned {told[1]}"
 
@@ -258,15 +226,21 @@ def write_samples(model, melody: bool, tokenizer, codes: Codes) -> None:
 
 
 def warm_start(model, melody: bool) -> str:
-    """Weights from training's own files or the bundled checkpoints, this kind's first, else the other's."""
+    """Weights from training's own files or the bundled checkpoints, this kind's first, else the other's.
+
+    The text encoder is training's own if there is one: it has to know today's tokenizer.
+    """
+    told = []
     for kind in (melody, not melody):
         if LANGUAGE_MODEL_FILES[kind].is_file():
-            return f"{load_weights(model, LANGUAGE_MODEL_FILES[kind])} tensors of {LANGUAGE_MODEL_FILES[kind].name}"
-        if is_trained(FOLDERS[kind]):
-            return f"{load_weights(model, FOLDERS[kind] / 'model.safetensors')} tensors of {FOLDERS[kind].name}"
+            told.append((load_weights(model, LANGUAGE_MODEL_FILES[kind]), LANGUAGE_MODEL_FILES[kind]))
+        elif is_trained(FOLDERS[kind]):
+            told.append((load_weights(model, FOLDERS[kind] / "model.safetensors"), FOLDERS[kind]))
+        if told:
+            break
     if TEXT_ENCODER_FILE.is_file():
-        return f"{load_weights(model.text_encoder, TEXT_ENCODER_FILE)} tensors of {TEXT_ENCODER_FILE.name}"
-    return "nothing"
+        told.append((load_weights(model.text_encoder, TEXT_ENCODER_FILE), TEXT_ENCODER_FILE))
+    return " and ".join(f"{count} tensors of {path.name}" for count, path in told) or "nothing"
 
 
 def main() -> None:
@@ -283,34 +257,32 @@ def main() -> None:
     tokenizer = make_tokenizer()
     model = make_model(melody)
     state_file = data.OUT / f"language-model{'-melody' if melody else ''}.pt"
-    named = [(name, parameter) for name, parameter in model.named_parameters() if not name.startswith(CODEC)]
+    model.text_encoder.requires_grad_(False)
+    model.audio_encoder.requires_grad_(False)
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     learnt = [parameter for _, parameter in named]
     count = sum(parameter.numel() for parameter in learnt) / 1e6
-    print(f"text encoder and decoder: {count:.2f} M parameters, {device}; starts from {warm_start(model, melody)}")
+    print(f"decoder: {count:.2f} M parameters, {device}; starts from {warm_start(model, melody)}")
     print(f"codec from {warm_codec(model.audio_encoder) or 'nowhere: random weights'}", flush=True)
-    model.audio_encoder.requires_grad_(False)
     model.to(device).eval()  # nothing is dropped out
-    questions = Questions().to(device)
-    words = ("text_encoder.", "enc_to_dec_proj", "encoder_attn")
-    groups = [{"params": list(questions.parameters()), "share": 1.0, "weight_decay": 0.0}]
-    for matrices, reads in product((True, False), (True, False)):
-        some = [p for name, p in named if (p.ndim > 1) == matrices and any(word in name for word in words) == reads]
-        share, decay = 1.0 if reads else REST_SHARE, WEIGHT_DECAY if matrices else 0.0
+    groups = []
+    for matrices, hears in product((True, False), (True, False)):
+        some = [p for name, p in named if (p.ndim > 1) == matrices and (HEARS.search(name) is not None) == hears]
+        share, decay = 1.0 if hears else REST_SHARE, WEIGHT_DECAY if matrices else 0.0
         groups.append({"params": some, "share": share, "weight_decay": decay})
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=BETAS)
     step, spent = 0, 0.0
     if state_file.is_file():
         state = torch.load(state_file, map_location=device)
         model.load_state_dict(state["model"], strict=False)
-        questions.load_state_dict(state["questions"])
         optimizer.load_state_dict(state["optimizer"])
         step, spent = state["step"], state["spent"]
         print(f"going on from step {step}, after {spent / 60:.1f} minutes")
 
     def save() -> None:
         own = {name: value for name, value in model.state_dict().items() if not name.startswith(CODEC)}
-        state = {"model": own, "questions": questions.state_dict(), "optimizer": optimizer.state_dict()}
-        torch.save(state | {"step": step, "spent": spent}, state_file.with_suffix(".part"))
+        state = {"model": own, "optimizer": optimizer.state_dict(), "step": step, "spent": spent}
+        torch.save(state, state_file.with_suffix(".part"))
         state_file.with_suffix(".part").rename(state_file)
         save_weights(model, LANGUAGE_MODEL_FILES[melody], torch.float16, leave=CODEC)
 
@@ -319,8 +291,7 @@ def main() -> None:
     weights = torch.tensor(CODEBOOK_WEIGHTS, device=device)
     weights = weights / weights.sum()
     evaluated = looked = now = time.perf_counter()
-    before, first_step, total = spent, step, torch.zeros(nano.CODEBOOKS, device=device)
-    total_asked, contrasts = torch.zeros((), device=device), defaultdict(list)
+    before, first_step, totals = spent, step, defaultdict(list)
     try:
         while spent < 60 * options.minutes:
             now, last = time.perf_counter(), now
@@ -338,29 +309,21 @@ def main() -> None:
             something = chance[0] >= NOTHING
             kept_text = (something & (chance[1] >= NO_TEXT)).long()
             kept_chroma = (something & (chance[2] >= NO_CHROMA)).long()
-            each, contrast = losses(model, melody, batch, kept_text, kept_chroma, dtype)
+            each = losses(model, melody, batch, kept_text, kept_chroma, dtype)
             optimizer.zero_grad()
-            ids, attributes = train.draw_captions(ASKED)
-            asked = questions.loss(*read(model, ids), attributes)
-            ((each * weights).sum() + CONTRAST * contrast + QUESTIONS * asked).backward()
+            (each * weights).sum().backward()
             torch.nn.utils.clip_grad_norm_(learnt, CLIP_GRADIENT)
             optimizer.step()
             step += 1
-            total += each.detach()
-            total_asked += asked.detach()
-            if batch[3] is not None:
-                contrasts[batch[0].shape[2]].append(contrast.detach())
+            totals[batch[0].shape[2]].append(each.detach())
             if step % 100 == 0:
                 speed = (step - first_step) / max(1e-9, spent - before)
-                told = " ".join(f"{value / 100:.3f}" for value in total.tolist())
+                told = ""
+                for frames, some in sorted(totals.items()):
+                    told += f", {frames} frames " + " ".join(f"{x:.3f}" for x in torch.stack(some).mean(0).tolist())
                 clips = step * size / max(1, len(train))
-                for frames, some in sorted(contrasts.items()):
-                    told += f", contrast at {frames} frames {torch.stack(some).mean():.3f}"
-                told += f", questions {total_asked / 100:.3f}"
-                print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s, {clips:.1f} rounds): {told}", flush=True)
-                total.zero_()
-                total_asked.zero_()
-                contrasts.clear()
+                print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s, {clips:.1f} rounds){told}", flush=True)
+                totals.clear()
             if now - evaluated > EVALUATE_SECONDS[device.type]:
                 save()
                 print(held_out_losses(model, melody, held_out, size, dtype), flush=True)

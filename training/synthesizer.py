@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from training import captions
-from training.attributes import LEADS, MODES, SHARP_NAMES, STYLES, draw_attributes
+from training.attributes import FRAME_RATE, LEADS, MODES, SHARP_NAMES, STYLES, draw_attributes
 from training.composer import Score, compose
 from training.drums import PANS, TAKES, strike
 from training.effects import duck, echo, master, reverberate, wear
@@ -24,23 +24,24 @@ def render(score: Score, stereo: bool = False) -> np.ndarray:
     """The sound of a score: (channels, samples) float32 at 32 kHz. The same score gives the same samples."""
     attributes, style = score.attributes, STYLES[score.attributes.style]
     samples, channels = int(score.seconds * SAMPLE_RATE), 2 if stereo else 1
+    beat = attributes.beat_frames / FRAME_RATE  # seconds
     players = {"lead": attributes.lead, "chords": attributes.chords, "bass": attributes.bass}
     parts = {part: np.zeros((channels, samples), np.float32) for part in GAINS}
     for note in score.notes:
         name = players[note.part]
         pan = INSTRUMENTS[name].pan if note.part == "lead" else -INSTRUMENTS[name].pan
         add(parts[note.part], play(name, note.pitch, note.seconds, note.velocity), note.onset, pan)
-    for i, hit in enumerate(score.hits):
-        wave = strike(attributes.kit, hit.drum, i % TAKES, attributes.tonic)
+    bar = attributes.metre * attributes.beat_frames
+    for hit in score.hits:
+        take = round(hit.onset * FRAME_RATE) % bar % TAKES  # the same in each bar
+        wave = strike(attributes.kit, hit.drum, take, attributes.tonic)
         add(parts["drums"], wave * np.float32(hit.velocity**1.2), hit.onset, PANS.get(hit.drum, 0.0))
     for part, gain in GAINS.items():
         parts[part] *= np.float32(gain)
     if style.echo:
-        parts["lead"] += echo(parts["lead"], 45 / attributes.bpm, 0.38)  # dotted eighths
+        parts["lead"] += echo(parts["lead"], 0.75 * beat, 0.38)  # dotted eighths
     if style.ducking:
-        give_way = duck(
-            samples, [hit.onset for hit in score.hits if hit.drum == "kick"], 0.65, 0.8 * 60 / attributes.bpm
-        )
+        give_way = duck(samples, [hit.onset for hit in score.hits if hit.drum == "kick"], 0.65, 0.8 * beat)
         for part in ("chords", "bass"):
             parts[part] *= give_way
     send = sum(np.float32(SENDS[part]) * parts[part] for part in parts)
@@ -53,7 +54,7 @@ def render(score: Score, stereo: bool = False) -> np.ndarray:
 
 def add(part: np.ndarray, wave: np.ndarray, onset: float, pan: float) -> None:
     """Mix a wave (samples,) into a part (channels, samples) at its onset, panned with constant power."""
-    at = int(onset * SAMPLE_RATE)
+    at = round(onset * SAMPLE_RATE)
     wave = wave[: part.shape[1] - at]
     angle = (pan + 1) * np.pi / 4
     gains = (np.sqrt(2) * np.cos(angle), np.sqrt(2) * np.sin(angle)) if len(part) == 2 else (1.0,)

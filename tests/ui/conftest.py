@@ -63,6 +63,7 @@ def started(script: Path, log: Path, **environment: str) -> Iterator[tuple[str, 
             yield url, process
         finally:
             process.terminate()  # once: no new requests
+            time.sleep(0.1)  # or both would count as one
             process.terminate()  # twice: at once
             try:
                 process.wait(20)

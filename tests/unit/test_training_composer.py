@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from training.attributes import LEADS, MODES, STYLES, draw_attributes
+from training.attributes import FRAME_RATE, LEADS, MODES, STYLES, draw_attributes
 from training.composer import RANGES, compose
 from training.grooves import GROOVES
 from training.harmony import lead_voices
@@ -46,10 +46,20 @@ def test_chord_tones_on_strong_beats():
         score = compose(attributes, 12, seed)
         starts = np.array([chord.start for chord in score.chords])
         for note in leads(score):
-            beat = round(note.onset * attributes.bpm / 60 * 4) / 4
+            beat = round(note.onset * FRAME_RATE / attributes.beat_frames * 4) / 4
             if on_strong_beat(beat, attributes.metre):
                 chord = score.chords[np.searchsorted(starts, beat, "right") - 1]
                 assert note.pitch % 12 in chord.tones, (seed, attributes, note)
+
+
+def test_everybody_plays_on_the_frames_of_the_codec():
+    for seed in SEEDS:
+        attributes = drawn(seed)
+        score = compose(attributes, 10, seed)
+        strummed = {note for note in score.notes if note.part == "chords" and attributes.chords == "guitar"}
+        onsets = np.array([played.onset for played in (*score.hits, *score.notes) if played not in strummed])
+        np.testing.assert_allclose(onsets * FRAME_RATE, np.round(onsets * FRAME_RATE), atol=1e-9)
+        assert 0.97 < 60 * FRAME_RATE / attributes.beat_frames / attributes.bpm < 1.03
 
 
 def test_melody_repeats_its_motif_moves_singably_and_stays_in_range():
