@@ -117,7 +117,8 @@ def of_browser(kept: object) -> Filled | None:
     """What `REMEMBERED` were when they were last changed here; None where that can't be read."""
     if not isinstance(kept, dict):
         return None
-    texts = {name: kept.get(name) or "" for name in ("tab", "prompts", "mode", "description", "model", "engine")}
+    names = ("tab", "prompts", "mode", "description", "model", "engine")
+    texts: dict[str, Any] = {name: kept.get(name) or "" for name in names}
     if any(not isinstance(value, str) or len(value) > _LONGEST for value in texts.values()):
         return None
     if texts["tab"] not in ("unconditional", "text", "audio") or texts["mode"] not in ("continue", "melody"):

@@ -13,6 +13,7 @@ from musicgen_ui.take import Take
 from musicgen_ui.ui.asks import Ask
 from musicgen_ui.ui.shelves import Shelf
 from training import data
+from training.attributes import FRAME_RATE
 from training.synthesizer import render
 
 RATE = 32_000
@@ -106,7 +107,7 @@ def test_the_bars_of_music():
     clips = [(seed, attributes) for seed, attributes in clips if attributes.has_drums][:12]
     for seed, attributes in clips:
         samples, loop = find_loop(render(data.compose_clip(seed)), RATE, "take")
-        bars = samples.shape[1] / RATE * attributes.bpm / 60 / attributes.metre
+        bars = samples.shape[1] / RATE * FRAME_RATE / attributes.beat_frames / attributes.metre
         whole += abs(bars - round(bars)) < 0.01 * bars
         right += loop.beats == attributes.metre
     assert whole >= 11
