@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from training import data, decoder, nano
+from training.attributes import FRAME_RATE
 from training.encode import CODES
 from training.models import (
     CODEC,
@@ -63,7 +64,6 @@ CODEBOOK_WEIGHTS = (1.4, 0.7, 1.1, 0.8)  # of the losses: by what is heard most 
 LONGEST_STEP = 10.0  # seconds that a step counts for at most: a paused process uses none
 EVALUATE_SECONDS = {"cuda": 120, "cpu": 300}
 HELD_OUT_BATCHES = 4
-FRAME_RATE = 50
 CHROMA_RATE = nano.SAMPLING_RATE / nano.CHROMA["hop_length"]  # per second
 PAD = nano.CODEBOOK_SIZE  # starts every row, and stands where the delay leaves no code
 SAMPLES = ("slow bells in D minor", "upbeat chiptune with drums", "慢速的钢琴曲，没有鼓", "happy birthday party")
@@ -225,22 +225,26 @@ def write_samples(model, melody: bool, tokenizer, codes: Codes) -> None:
         wavfile.write(data.OUT / name, nano.SAMPLING_RATE, np.round(32767 * clip.clip(-1, 1)).astype(np.int16))
 
 
+@torch.no_grad()
 def warm_start(model, melody: bool) -> str:
     """Weights from training's own files or the bundled checkpoints, this kind's first, else the other's.
 
-    The text encoder is training's own if there is one: it has to know today's tokenizer.
+    The text encoder is training's own if there is one. If that is another than the decoder has learnt to hear, hearing
+    starts anew: in an unknown language every word says something, and loudly.
     """
+    fresh = {name: value.clone() for name, value in model.named_parameters() if HEARS.search(name)}
     told = []
     for kind in (melody, not melody):
-        if LANGUAGE_MODEL_FILES[kind].is_file():
-            told.append((load_weights(model, LANGUAGE_MODEL_FILES[kind]), LANGUAGE_MODEL_FILES[kind]))
-        elif is_trained(FOLDERS[kind]):
-            told.append((load_weights(model, FOLDERS[kind] / "model.safetensors"), FOLDERS[kind]))
-        if told:
-            break
+        for path in (LANGUAGE_MODEL_FILES[kind], FOLDERS[kind] / "model.safetensors"):
+            if not told and path.is_file() and (path.parent != FOLDERS[kind] or is_trained(FOLDERS[kind])):
+                told.append(f"{load_weights(model, path)} tensors of {path.relative_to(path.parents[1])}")
+    heard = model.text_encoder.shared.weight.clone()
     if TEXT_ENCODER_FILE.is_file():
-        told.append((load_weights(model.text_encoder, TEXT_ENCODER_FILE), TEXT_ENCODER_FILE))
-    return " and ".join(f"{count} tensors of {path.name}" for count, path in told) or "nothing"
+        told.append(f"{load_weights(model.text_encoder, TEXT_ENCODER_FILE)} tensors of {TEXT_ENCODER_FILE.name}")
+        if not torch.allclose(heard, model.text_encoder.shared.weight, atol=0.01):  # more than float16 changes
+            model.load_state_dict(fresh, strict=False)
+            told.append("a text encoder to be heard anew")
+    return ", ".join(told) or "nothing"
 
 
 def main() -> None:

@@ -50,6 +50,8 @@ def make_model(melody: bool) -> torch.nn.Module:
             torch.nn.init.normal_(parameter, std=EMBEDDING_STD)
         elif name.endswith(("encoder_attn.q_proj.weight", "encoder_attn.k_proj.weight", "encoder_attn.v_proj.weight")):
             torch.nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)  # 0.02 would attend to all words alike
+        elif name.endswith("encoder_attn.out_proj.weight"):
+            torch.nn.init.zeros_(parameter)  # what is not yet understood says nothing
         elif name == "enc_to_dec_proj.weight":
             torch.nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
         elif name.startswith("decoder.") and name.endswith(("out_proj.weight", "fc2.weight")):
