@@ -9,11 +9,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/app
 	$(BIN)/python app.py
 
-# Side by side, a file at a time; what is listened to by itself, since a busy machine plays with gaps.
+# Engine and units side by side, a file at a time; the page by itself, since browsers are timed.
 test: $(VENV)/dev browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov-report= tests/unit tests/engine
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov-append --cov-report= tests/ui --ignore tests/ui/test_listening.py
-	$(BIN)/python -m pytest --cov-append tests/ui/test_listening.py
+	$(BIN)/python -m pytest --cov-append tests/ui
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
