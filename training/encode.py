@@ -42,20 +42,16 @@ def encode(model, analysis, clips: np.ndarray, device: torch.device) -> np.ndarr
 def write_codes(path: Path, codes: np.ndarray, tokenizer, mark: int) -> None:
     """What is learnt from the clips in `path`, beside their codes (clips, codebooks, frames); appears whole."""
     seeds = data.shard_seeds(data.number_of(path))[: len(codes)]
-    clips = [(data.draw_clip(seed, path.name.rsplit("-", 1)[0]), seed) for seed in seeds]
-
-    def tokens(clips) -> np.ndarray:
-        texts = [text for attributes, seed in clips for text in data.caption_clip(attributes, seed)]
-        ids = tokenizer(texts, padding="max_length", truncation=True, max_length=TEXT_TOKENS)["input_ids"]
-        return np.array(ids, np.int16).reshape(len(clips), -1, TEXT_TOKENS)
-
+    split = path.name.rsplit("-", 1)[0]
+    texts = [text for seed in seeds for text in data.caption_clip(data.draw_clip(seed, split), seed)]
+    ids = tokenizer(texts, padding="max_length", truncation=True, max_length=TEXT_TOKENS)["input_ids"]
     partial = codes_file(path).with_suffix(".part")
     with partial.open("wb") as file:
         np.savez_compressed(
             file,
             codes=codes,
             chroma=data.read_chroma(path, len(codes)),
-            captions=tokens(clips),
+            captions=np.array(ids, np.int16).reshape(len(seeds), -1, TEXT_TOKENS),
             codec=mark,
         )
     partial.rename(codes_file(path))

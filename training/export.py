@@ -52,8 +52,8 @@ of {size} codes in delay pattern{melody}.
 | codec (EnCodec) | {codec:.2f} M: {filters} filters |
 
 **How it was made.** With `training/` of this repository, from nothing but music that it composes and synthesizes
-itself: no recording, no published weights. First the codec, whose decoder starts as a bank of oscillators, then text
-encoder and decoder on its codes. Rerun it with `make train`.
+itself: no recording, no published weights. First the codec, whose decoder starts as a bank of oscillators, then the
+text encoder on captions alone, then the decoder on codes. Rerun it with `make train`.
 
 **What captions named.** In English and Chinese: instrument (14 leads), style (20), mood, tempo in words or bpm, key,
 metre, with or without drums{follows}. Captions name no artists;

@@ -1,8 +1,8 @@
 """Teaches the text encoder what captions say, before there is music to it: python -m training.text_encoder
 
 A language model hears of a caption only through the music that it gets wrong, which teaches slowly. So first the
-encoder learns to tell attributes from captions, each by one look at its states (a query of attention, as the decoder
-has many); what a caption doesn't say costs the same for all. Leaves training/out/text-encoder.safetensors.
+encoder learns to tell attributes from captions, each by the sum of what every token's state says; what a caption
+doesn't say costs the same for all. Leaves training/out/text-encoder.safetensors.
 """
 
 import argparse
