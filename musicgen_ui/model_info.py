@@ -50,12 +50,14 @@ class ModelInfo:
 def read_model_info(name: str, folder: Path) -> ModelInfo:
     """`ModelInfo` from `folder`'s config.json and generation_config.json.
 
-    Raises InputError where they are missing, broken or not a MusicGen checkpoint's.
+    Raises InputError where they are missing, broken, not a MusicGen checkpoint's, or name code to be run.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise InputError("error.checkpoint_broken", model=name, file="config.json") from None
+    if _names_code(config):
+        raise InputError("error.checkpoint_code", model=name)
     generation_file = folder / "generation_config.json"
     try:
         generation_config = (
@@ -81,3 +83,16 @@ def read_model_info(name: str, folder: Path) -> ModelInfo:
         )
     except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError):
         raise InputError("error.checkpoint_broken", model=name, file="config.json") from None
+
+
+def _names_code(config: Any) -> bool:
+    """Whether it names code to be fetched and run: classes of its own, or a kernel for attention.
+
+    transformers asks before it runs the former, but until 5.3 not before the latter (CVE-2026-4372).
+    """
+    if not isinstance(config, dict):
+        return False
+    return any(
+        key == "auto_map" or ("attn_implementation" in key and "/" in str(value)) or _names_code(value)
+        for key, value in config.items()
+    )

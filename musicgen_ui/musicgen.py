@@ -69,7 +69,7 @@ class MusicGen:
         try:
             self._config = json.loads((folder / file).read_text(encoding="utf-8"))
             file = "tokenizer.json"
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             if not self.info.melody:  # a melody goes through musicgen_ui.chroma instead
                 file = "preprocessor_config.json"
                 self.feature_extractor = EncodecFeatureExtractor.from_pretrained(folder)

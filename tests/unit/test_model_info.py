@@ -54,6 +54,28 @@ def test_what_is_no_checkpoint_gets_a_sentence(content, generation_config, key, 
     assert str(fault.value)
 
 
+@pytest.mark.parametrize("part", [None, "decoder", "text_encoder"])
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"auto_map": {"AutoModel": "modeling.Model"}},
+        {"_attn_implementation_internal": "somebody/kernel"},
+        {"attn_implementation": {"decoder": "somebody/kernel@v1"}},
+    ],
+)
+def test_a_checkpoint_that_names_code_to_be_run_is_refused(named, part, tmp_path):
+    wicked = config("small")
+    (wicked[part] if part else wicked).update(named)
+    with pytest.raises(InputError) as fault:
+        read_model_info("x", folder_with(tmp_path, wicked))
+    assert fault.value.key == "error.checkpoint_code"
+
+
+def test_a_way_to_attend_that_transformers_has_itself_is_no_code(tmp_path):
+    harmless = config("small") | {"_attn_implementation_autoset": True, "_attn_implementation": "eager"}
+    assert read_model_info("x", folder_with(tmp_path, harmless)).channels == 1
+
+
 def test_zero_channels_or_codebooks_are_a_broken_checkpoint(tmp_path):
     broken = config("small")
     broken["decoder"]["audio_channels"] = 0
