@@ -280,7 +280,7 @@ class MusicGen:
             settings = replace(settings, guidance_scale=1.0)  # nothing to guide towards: both halves would be the same
         cut = [padding[row.clip] for row in rows] if padding else [0] * len(rows)
         parts = [self._sections(row.prompt, samples) for row, samples in zip(rows, cut, strict=True)]
-        if len(prompts) > 1 or padded_tokens:
+        if padded_tokens or len(prompts) > 1 or len({tuple(row[1:]) for row in parts}) > 1:  # not all told the same
             texts = [text for row in parts for _, text in row]
             padded_tokens = min(MAX_TEXT_TOKENS, max(padded_tokens, self._conditioner.tokens(texts)))
         engine = self.engine_for(engine)
@@ -307,6 +307,7 @@ class MusicGen:
             "model": self.info.name,
             "engine": engine,
             **vars(settings),
+            "max_new_tokens": new_tokens,
             "padded_tokens": padded_tokens,
             "section_frames": section_frames,
             "windows": len(windows),
@@ -342,7 +343,7 @@ class MusicGen:
                     sampling_rate=self.sampling_rate,
                     codes=code.astype(np.int16),
                     complete=complete,
-                    record={**told, "script": script_of(told, self.info) if len(windows) == 1 else ""},
+                    record={**told, "script": script_of(told, self.info, parts[number])},
                     text=self._conditioner.read(first),
                 )
             )

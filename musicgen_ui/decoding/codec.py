@@ -69,8 +69,21 @@ def decode_in_streams(model) -> None:
 
     def decode(audio_codes, audio_scales=None) -> EncodecDecoderOutput:
         """audio_codes (1, rows, codebooks, frames)"""
-        sounds = [streaming.stream().push(codes.numpy(), last=True) for codes in audio_codes[0]]
+        sounds = [streaming.decode(codes.numpy()) for codes in audio_codes[0]]
         return EncodecDecoderOutput(torch.tensor(np.stack(sounds)[:, None]))
+
+    model.audio_encoder.decode = decode
+
+
+def hand_out_codes(model) -> None:
+    """Makes `generate` of `model`, a whole MusicGen of MindNLP's, return a take's codes in the place of its sound.
+
+    (codebooks, channels, frames); a piece's next window goes on from them.
+    """
+
+    def decode(audio_codes, audio_scales=None) -> EncodecDecoderOutput:
+        """audio_codes (1, 1, codebooks, frames), of a channel; left and right are joined along the second axis then"""
+        return EncodecDecoderOutput(audio_codes[0].swapaxes(0, 1))
 
     model.audio_encoder.decode = decode
 
@@ -98,6 +111,15 @@ class StreamingCodec:
     def stream(self) -> "Stream":
         """A new take's stream, one channel."""
         return Stream(self)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """All of a take's channel: codes (codebooks, frames) → (samples,). Part by part, for memory's sake."""
+        stream, frames = self.stream(), codes.shape[-1]
+        parts = [
+            stream.push(codes[:, first : first + _AT_ONCE], last=first + _AT_ONCE >= frames)
+            for first in range(0, frames, _AT_ONCE)
+        ]
+        return np.concatenate(parts)
 
 
 class Stream:

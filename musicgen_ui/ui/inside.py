@@ -233,9 +233,9 @@ def _row_name(row: int, channels: int, language: str) -> str:
 
 def code_notes(record: Mapping, complete: bool, language: str) -> str:
     """What to know of the script: how to run it, what our imports are for, what the take's engine did otherwise."""
-    if not record.get("script"):
-        many = record.get("windows", 1) > 1
-        return f'<p class="mg-note">{html(say(language, "page.code.windows"))}</p>' if many else ""
+    script = record.get("script", "")
+    if not script:
+        return ""
     notes = [("run", {}), ("cures", {"version": (record.get("versions") or {}).get("mindnlp", "")})]
     if record.get("clip"):
         notes.insert(1, ("clip", {"clip": record["clip"]}))
@@ -243,7 +243,7 @@ def code_notes(record: Mapping, complete: bool, language: str) -> str:
         notes.append(("draw", {"seed": record.get("seed")}))
     if "chroma" in (record.get("stages") or {}):
         notes.append(("chroma", {}))
-    notes.append(("decode", {}))
+    notes.append(("windows" if "hand_out_codes" in script else "decode", {}))
     if record.get("engine") in ("mindnlp", "graph", "int8", "int4"):
         notes.append((str(record["engine"]), {}))
     if not complete:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from musicgen_ui.request import Request, Settings
 from tests.reference.cases import LONG, MELODIES, PROMPTS, SAMPLING_RATE, SHORT, tune
 
 ROOT = Path(__file__).parents[2]
-LINES = 40
+LINES = 50
 FEW = Settings(max_new_tokens=12)
 WICKED = "a \"quoted\" \\ song, \u202e{in} 'minor' 慢"
 RUN = """\
@@ -31,6 +32,7 @@ CLIPS = {  # file: (tune, channels, Hz)
     "long stereo.wav": (LONG, 2, SAMPLING_RATE),
     "tune.wav": (MELODIES[0], 1, SAMPLING_RATE),
     "it's a tune.wav": (MELODIES[1], 1, SAMPLING_RATE),
+    "half a minute.wav": (("cegcafbagfed", 31.2), 1, 22_050),
 }
 CASES = {  # mode: (checkpoint, prompts, clips, settings)
     "unconditional": [
@@ -60,21 +62,46 @@ CASES = {  # mode: (checkpoint, prompts, clips, settings)
         ("stereo-melody", PROMPTS[:1], ("short stereo.wav",), FEW),
     ],
 }
+CHANGING = "slow piano | 0:01 bright drums with a fast bass"  # from frame 50 on
+PIECES = {  # the same on checkpoints that hold 30 tokens and hear the last 12 frames in every window
+    "unconditional": [
+        ("mono", (), (), Settings(36)),
+        ("melody", (), (), Settings(36)),
+    ],
+    "text": [
+        ("mono", ("0:00 slow piano |",), (), FEW),  # one section, one window
+        ("mono", (CHANGING, "warm pads"), (), Settings(55)),
+        ("stereo", PROMPTS[:1], (), Settings(36, 1.0, do_sample=False)),
+    ],
+    "continue": [
+        ("mono", (CHANGING,), ("short.wav", "long.wav"), Settings(42)),
+        ("mono", (), ("long.wav",), FEW),  # one window that hears the clip's end
+        ("stereo", PROMPTS, ("short stereo.wav", "long stereo.wav"), Settings(24)),
+    ],
+    "melody": [
+        ("melody", PROMPTS, ("tune.wav", "half a minute.wav"), Settings(36, top_k=0)),
+        ("stereo-melody", (CHANGING,), ("half a minute.wav",), Settings(55)),
+    ],
+}
 
 
 @pytest.mark.parametrize("mode", CASES)
-def test_a_takes_script_makes_it_again_to_the_last_bit(mode, pipeline, tiny_folder, tmp_path):
+def test_a_takes_script_makes_it_again_to_the_last_bit(mode, pipeline, tiny_folder, tmp_path, monkeypatch):
     for name, (notes, channels, rate) in CLIPS.items():
         samples = tune(*notes, channels)[:, : round(notes[1] * rate)]
         soundfile.write(tmp_path / name, samples.T, rate, subtype="FLOAT")
     takes = []
-    for seed, (kind, prompts, clips, settings) in enumerate(CASES[mode]):
+    for seed, (kind, prompts, clips, settings) in enumerate(CASES[mode] + PIECES[mode]):
         folder = tiny_folder(kind)
-        pipeline.load(str(folder), folder, "mindnlp")
+        model = pipeline.load(str(folder), folder, "mindnlp")
+        piece = seed >= len(CASES[mode])
+        if piece:
+            config = {**model.info.generation_config, "max_length": 30}
+            monkeypatch.setattr(model, "info", replace(model.info, generation_config=config))
         heard = tuple(read_clip(tmp_path / name, Limits()) for name in clips)
         request = Request(
             mode, prompts, heard, str(folder), "mindnlp", settings, seed,
-            takes=2 - bool(seed % 2), without_drums=mode == "melody" and seed == 2,
+            takes=1 if piece or seed % 2 else 2, without_drums=mode == "melody" and seed == 2,
         )  # fmt: skip
         takes += pipeline.run(request)
 

@@ -142,6 +142,8 @@ def test_a_clips_sections_count_from_the_clips_beginning(narrow):
     )
     assert takes[0].record["section_frames"] == [100, 150]  # the shorter clip has 50 frames of padding before it
     assert [take.samples.shape[-1] for take in takes] == [(127) * 640, (177) * 640]
+    longer = model._conditioner.tokens(["bright drums"])  # told to one row while the other is told "slow piano"
+    assert [take.record["padded_tokens"] for take in takes] == [longer, longer]
     other = model.generate_continuation(
         clips(("ceg", 1.0), ("gfedc", 2.0)), ["slow piano | 0:02 warm pads"], settings=Settings(80), seeds=(3,)
     )

@@ -183,6 +183,7 @@ class FakeJob:
             "seed": seed,
             **vars(request.settings.superseding(info.generation_config)),
             "max_new_tokens": tokens,
+            "section_frames": [],
             "generation_config": dict(request.generation_config),
             **({"without_drums": request.without_drums} if request.mode == "melody" else {}),
             "versions": {"mindnlp": "0.5.1"},
@@ -201,7 +202,7 @@ class FakeJob:
             record["shapes"]["clip_encoder"] = [len(codes), 10]  # type: ignore[index]
         if request.mode == "melody":
             record["stages"]["chroma"] = 0.1  # type: ignore[index]
-        record["script"] = script_of(record, info)
+        record["script"] = script_of(record, info, [(0, str(record["prompt"]))])
         return Take(samples, info.sampling_rate, codes, record, complete, read)
 
 

@@ -150,6 +150,7 @@ def test_guidance_doubles_the_rows(guidance: float, rows: str) -> None:
         ({"clip": "<i>.wav", "engine": "mindnlp"}, True, "“&lt;i&gt;.wav”"),
         ({"do_sample": True, "seed": 77}, True, "seed 77"),
         ({"stages": {"chroma": 0.1}}, True, "<code>chroma_features</code>"),
+        ({"script": "hand_out_codes(model)"}, True, "<code>StreamingCodec</code>"),
     ],
 )
 def test_what_the_code_needs_is_said_where_it_applies(record: dict, complete: bool, told: str) -> None:
@@ -426,8 +427,7 @@ def test_a_cleared_temporary_folder_is_made_again(monkeypatch: pytest.MonkeyPatc
     assert kept.wav.exists()
 
 
-def test_a_piece_of_several_windows_says_why_it_has_no_script() -> None:
-    assert "several windows" in inside.code_notes({"script": "", "windows": 3}, True, "en")
+def test_without_code_there_is_nothing_to_say_of_it() -> None:
     assert inside.code_notes({}, True, "en") == ""
 
 
