@@ -15,21 +15,26 @@ def main() -> int:
 
     from musicgen_ui.ending import Ending, end_at_once
     from musicgen_ui.engine import Engine
-    from musicgen_ui.errors import InputError
+    from musicgen_ui.errors import AppError
     from musicgen_ui.journal import Journal
     from musicgen_ui.limits import Limits
     from musicgen_ui.locales import shells_language
     from musicgen_ui.scratch import make_scratch
 
+    runners: list = []  # this machine's own
     try:
         limits = Limits.of_this_machine()
-    except InputError as fault:
+        if "MUSICGEN_REPLICAS" in os.environ:  # many machines
+            from musicgen_ui.replicas import replicas
+
+            runners = replicas(limits)
+    except AppError as fault:
         print(fault.in_language(shells_language()), file=sys.stderr)
         return fault.exit_code
     ending = Ending()
     scratch = make_scratch()
     journal = Journal(prompts=os.environ.get("MUSICGEN_LOG_PROMPTS") == "1")
-    engine = Engine(limits, journal=journal)
+    engine = Engine(limits, journal=journal, runners=runners)
     engine.start()  # it imports MindNLP while this process imports Gradio
     try:
         from musicgen_ui.request import ENGINES

@@ -1,17 +1,17 @@
-"""The page's side of the engine: requests wait their turn here, and one worker process makes them.
+"""The page's side of the engine: requests wait their turn here, and a runner makes them (musicgen_ui/runner.py).
 
-`Engine` starts and supervises the process (musicgen_ui/worker.py). One that dies is started again: its
-request gets one sentence, the others go on.
+A runner that dies is started again: its request gets one sentence, the others go on. Of more than one runner
+(musicgen_ui/replicas.py) each takes the next request when it is free.
 """
 
 import atexit
 import itertools
 import logging
-import multiprocessing
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from musicgen_ui import checkpoints, worker
@@ -22,6 +22,7 @@ from musicgen_ui.journal import Health, Journal, Times
 from musicgen_ui.limits import Limits
 from musicgen_ui.model_info import ModelInfo
 from musicgen_ui.request import Request, checked, checked_for_model
+from musicgen_ui.runner import PRELOAD, LocalRunner, Runner, RunnerDied
 from musicgen_ui.windows import effort, plan
 
 _START_ATTEMPTS = 3
@@ -68,35 +69,53 @@ class Job:
             self._events.put(event)
 
 
+@dataclass(eq=False)
+class _Lane:
+    """A runner, and how things stand with it."""
+
+    runner: Runner
+    thread: threading.Thread | None = None
+    status: Event | None = None
+    ready: bool = False
+    running: Job | None = None
+    failures: int = 0
+    """to start, one after the other"""
+
+
 class Engine:
-    """A bounded queue of requests before one worker process."""
+    """A bounded queue of requests before one runner or several; a worker process of this machine where none is given.
+
+    `preload`: the bundled checkpoints that this process loads at its start.
+    """
 
     def __init__(
-        self, limits: Limits, preload: tuple[str, ...] = ("nano", "nano-melody"), journal: Journal | None = None
+        self,
+        limits: Limits,
+        preload: tuple[str, ...] = PRELOAD,
+        journal: Journal | None = None,
+        runners: Sequence[Runner] = (),
     ) -> None:
         self._limits = limits
         self.journal = journal or Journal()
-        self._preload = {name: folder for name in preload if (folder := checkpoints.MENU[name].folder)}
+        self._lanes = [_Lane(runner) for runner in runners or [LocalRunner(limits, preload)]]
+        self._downloads = not all(lane.runner.brings_checkpoints for lane in self._lanes)
         self._numbers = itertools.count(1)
         self._changed = threading.Condition()
         self._waiting: list[Job] = []
         self._downloading: set[Job] = set()
-        self._running: Job | None = None
         self._draining = self._closed = False
-        self._failures = 0  # to start, one after the other
-        self._status: Event | None = None
         self._infos: dict[str, ModelInfo] = {}
         self._seconds_per_token: dict[tuple[str, int], float] = {}
-        self._worker: _WorkerProcess | None = None
-        self._dispatcher = threading.Thread(target=self._dispatch, name="engine", daemon=True)
 
     def start(self) -> None:
-        """Starts the worker process in the background."""
+        """Starts the runners in the background."""
         atexit.register(self.close)  # or this process would end by waiting for one that ignores SIGTERM
-        self._dispatcher.start()
+        for lane in self._lanes:
+            lane.thread = threading.Thread(target=self._dispatch, args=(lane,), name="engine", daemon=True)
+            lane.thread.start()
 
     def close(self) -> None:
-        """Ends the worker process; requests that still wait are told so."""
+        """Ends the runners; requests that still wait are told so."""
         atexit.unregister(self.close)
         with self._changed:
             self._closed = True
@@ -104,11 +123,11 @@ class Engine:
             self._changed.notify_all()
         for job in jobs:
             job.tell(MachineError("error.engine_closed"))
-        if self._worker:
-            self._worker.kill()
+        for lane in self._lanes:
+            lane.runner.close()
 
     def drain(self) -> None:
-        """Takes no more requests and tells those that wait so; the running one goes on. `close` is yet to come."""
+        """Takes no more requests and tells those that wait so; what runs goes on. `close` is yet to come."""
         with self._changed:
             self._draining = True
             waiting = [*self._waiting, *self._downloading]
@@ -119,9 +138,8 @@ class Engine:
             job.tell(MachineError("error.engine_stopping"))
 
     def stop_running(self) -> None:
-        """Ends the running request, if there is one, as its user's Stop would: what it has made comes to its page."""
-        job = self._running
-        if job:
+        """Ends what runs as its user's Stop would: what was made comes to its page."""
+        for job in self._running():
             job.stop()
 
     def health(self) -> Health:
@@ -129,18 +147,22 @@ class Engine:
             queue = len(self._jobs())
             if self._draining or self._closed:
                 state = "stopping"
-            elif self._failures >= _START_ATTEMPTS or (self._status and not self._dispatcher.is_alive()):
+            elif all(map(_is_broken, self._lanes)):
                 state = "broken"
-            elif self._running:
+            elif self._running():
                 state = "working"
             else:
                 states: dict[type, str] = {Ready: "ready", Loading: "loading", Loaded: "loading"}
-                state = states.get(type(self._status), "starting")
+                state = states.get(type(self.status()), "starting")
         return Health(state, queue)
 
     def status(self) -> Event | None:
-        """What the engine itself is doing: Starting, Loading, Loaded, Ready; None before `start`."""
-        return self._status
+        """What the engine itself is doing: Starting, Loading, Loaded, Ready; None before `start`.
+
+        Of several runners the one's that is furthest.
+        """
+        order = (type(None), Starting, Loading, Loaded, Ready)
+        return max((lane.status for lane in self._lanes), key=lambda status: order.index(type(status)))
 
     def info(self, model: str) -> ModelInfo:
         """`model`'s sizes and generation config: the loaded model's own, else its files', else as published."""
@@ -187,7 +209,7 @@ class Engine:
                 raise MachineError("error.queue_full_for_you", limit=self._limits.queue_per_user)
             if address and sum(other.address == address for other in self._jobs()) >= self._limits.queue_per_address:
                 raise MachineError("error.queue_full_for_address", limit=self._limits.queue_per_address)
-            if job.folder is not None:
+            if job.folder is not None or not self._downloads:
                 self._enqueue(job)
             else:
                 self._downloading.add(job)
@@ -203,7 +225,10 @@ class Engine:
                 job.abandon()
 
     def _jobs(self) -> list[Job]:  # holding self._changed
-        return [*self._waiting, *self._downloading, *([self._running] if self._running else [])]
+        return [*self._waiting, *self._downloading, *self._running()]
+
+    def _running(self) -> list[Job]:
+        return [job for lane in self._lanes if (job := lane.running)]
 
     def _enqueue(self, job: Job) -> None:  # holding self._changed
         self._waiting.append(job)
@@ -212,7 +237,7 @@ class Engine:
 
     def _tell_places(self) -> None:  # holding self._changed
         for place, job in enumerate(self._waiting):
-            job.tell(Queued(place + (self._running is not None)))
+            job.tell(Queued(place + len(self._running())))
 
     def _stop(self, job: Job, keep: bool) -> None:
         with self._changed:
@@ -221,8 +246,9 @@ class Engine:
                 self._waiting.remove(job)
                 job.tell(Finished(()))
                 self._tell_places()
-            elif job is self._running and self._worker:
-                self._worker.send(worker.Stop(job.number, keep))
+            for lane in self._lanes:
+                if lane.running is job:
+                    lane.runner.stop(job.number, keep)
 
     def _download(self, job: Job, hub_id: str) -> None:
         """In a thread of its own: a download, or a look at whether what came is right, takes nobody's turn."""
@@ -252,52 +278,52 @@ class Engine:
             else:
                 self._enqueue(job)
 
-    def _dispatch(self) -> None:
-        """The engine's thread: keeps a worker process alive and hands it one request after the other."""
+    def _dispatch(self, lane: _Lane) -> None:
+        """A lane's thread: keeps its runner alive and hands it one request after the other."""
         while not self._closed:
-            if self._worker is None or not self._worker.ready:
+            if not lane.ready:
                 try:
-                    self._start_worker()
-                    self._failures = 0
-                except _WorkerDied as death:
+                    self._start(lane)
+                    lane.failures = 0
+                except RunnerDied as death:
                     if self._closed:
                         return
-                    self._failures += 1
+                    lane.failures += 1
                     log.error("the engine process ended while starting (exit code %s)", death.exit_code)
                     self.journal.engine_died()
-                    if self._failures >= _START_ATTEMPTS:
+                    if all(other.failures >= _START_ATTEMPTS for other in self._lanes):
                         self._fail_all(MachineError("error.engine_does_not_start"))
                     with self._changed:
-                        self._changed.wait(timeout=min(60, 2**self._failures))
+                        self._changed.wait(timeout=min(60, 2**lane.failures))
                     continue
             try:
-                job = self._next_job()
+                job = self._next_job(lane)
                 if job is None:
                     continue
-                self._serve(job)
-            except _WorkerDied as death:
+                self._serve(lane, job)
+            except RunnerDied as death:
                 if self._closed:
                     return
                 log.error("the engine process ended (exit code %s)", death.exit_code)
                 self.journal.engine_died()
-                self._worker = None
-                self._status = Starting()
+                lane.ready = False
+                lane.status = Starting()
                 self._infos.clear()
                 with self._changed:
-                    self._blame(self._running, death)
-                    self._running = None
+                    self._blame(lane.running, death)
+                    lane.running = None
+                    self._changed.notify_all()
             except Exception:  # a bug: one request's loss, not the end of this thread
                 log.exception("the engine's thread failed")
-                if self._worker:
-                    self._worker.kill()
-                self._worker = None
+                lane.runner.kill()
+                lane.ready = False
                 self._infos.clear()
                 with self._changed:
-                    job, self._running = self._running, None
+                    job, lane.running = lane.running, None
                 if job:
                     job.tell(MachineError("error.unexpected"))
 
-    def _blame(self, job: Job | None, death: "_WorkerDied") -> None:  # holding self._changed
+    def _blame(self, job: Job | None, death: RunnerDied) -> None:  # holding self._changed
         """Tells `job` that the process died on it; one that it died before is served again."""
         if job and not job.begun and not job.retried and not self._draining:
             job.retried = True
@@ -305,59 +331,35 @@ class Engine:
         elif job:
             job.tell(MachineError("error.engine_killed" if death.exit_code == -9 else "error.engine_died"))
 
-    def _start_worker(self) -> None:
-        self._status = Starting()
-        try:
-            with self._changed:
-                if self._closed:
-                    raise _WorkerDied(None)
-                self._worker = _WorkerProcess(self._limits)
-        except OSError as fault:  # no memory or no file descriptors for one more process
-            raise _WorkerDied(None) from fault
-        self._worker.send(worker.Preload(self._preload))
-        while not self._worker.ready:
-            self._receive(None)
+    def _start(self, lane: _Lane) -> None:
+        for message in lane.runner.start():
+            self._hear(lane, message, None)
+        lane.ready = True
 
-    def _next_job(self) -> Job | None:
-        """Waits for one, watching the idle worker meanwhile."""
-        assert self._worker
+    def _next_job(self, lane: _Lane) -> Job | None:
+        """Waits for one, watching the idle runner meanwhile."""
         with self._changed:
             if not self._waiting:
                 self._changed.wait(timeout=1.0)
             if not self._waiting:
-                self._worker.check()
+                lane.runner.check()
                 return None
-            self._running = self._waiting.pop(0)
-            self._running.times.begun = time.monotonic()
+            job = lane.running = self._waiting.pop(0)
+            job.times.begun = time.monotonic()
             self._tell_places()
-            return self._running
+            return job
 
-    def _serve(self, job: Job) -> None:
-        assert self._worker
-        assert job.folder
-        if self._must_make_room_for(job.request.model):
-            log.info("a new engine process for %s", job.request.model)
-            self._worker.kill()
-            self._infos.clear()
-            job.tell(Starting())
-            self._start_worker()
-        self._worker.send(worker.Run(job.number, job.request, job.folder))
-        if job.stopping:
-            self._worker.send(worker.Stop(job.number, keep=False))
-        while not job.over:
-            self._receive(job)
-        self._status = Ready()
+    def _serve(self, lane: _Lane, job: Job) -> None:
+        for message in lane.runner.make(job.number, job.request, job.folder):
+            self._hear(lane, message, job)
+        if not job.over:
+            raise RunnerDied
+        lane.status = Ready()
         with self._changed:
-            self._running = None
+            lane.running = None
             self._tell_places()
 
-    def _must_make_room_for(self, model: str) -> bool:
-        """Whether another checkpoint besides the bundled ones is loaded: only a process's end gives all memory back."""
-        return model not in self._infos and any(name not in self._preload for name in self._infos)
-
-    def _receive(self, job: Job | None) -> None:
-        assert self._worker
-        message = self._worker.receive()
+    def _hear(self, lane: _Lane, message: worker.Message, job: Job | None) -> None:
         if isinstance(message, worker.Measured):
             self._seconds_per_token[message.info.name, 2] = message.seconds_per_token
         elif isinstance(message, worker.Failed):
@@ -365,14 +367,14 @@ class Engine:
                 job.tell(message.fault)
         else:
             number, event = message
-            if isinstance(event, (Loading, Loaded, Ready)):
-                self._status = event
-            if isinstance(event, Ready):
-                self._worker.ready = True
+            if isinstance(event, (Starting, Loading, Loaded, Ready)):
+                lane.status = event
+            if isinstance(event, Starting):
+                self._infos.clear()
             if isinstance(event, Loaded):
                 self._infos[event.info.name] = event.info
             if job and job.number == number:
-                job.begun = True
+                job.begun = job.begun or not isinstance(event, (Starting, Downloading))
                 if isinstance(event, Finished):
                     self._measure(job, event)
                 job.tell(event)
@@ -396,51 +398,5 @@ class Engine:
             self._waiting.clear()
 
 
-class _WorkerDied(Exception):
-    def __init__(self, exit_code: int | None) -> None:
-        super().__init__(exit_code)
-        self.exit_code = exit_code
-
-
-class _WorkerProcess:
-    """The process and its pipe."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._stall_seconds = limits.stall_seconds
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=worker.main, args=(theirs, limits), name="musicgen engine", daemon=True)
-        self._process.start()
-        theirs.close()
-        self._sending = threading.Lock()
-        self.ready = False
-
-    def send(self, message: object) -> None:
-        try:
-            with self._sending:
-                self._pipe.send(message)
-        except OSError:
-            pass  # it is dead: `receive` says so
-
-    def receive(self):
-        """The next message; _WorkerDied when there will be none, or was none for too long."""
-        try:
-            if not self._pipe.poll(self._stall_seconds):
-                log.error("the engine process was silent for %g s and is ended", self._stall_seconds)
-                self.kill()
-                self.ready = False
-                raise _WorkerDied(None)
-            return self._pipe.recv()
-        except (EOFError, OSError):
-            self._process.join(timeout=5)
-            self.ready = False
-            raise _WorkerDied(self._process.exitcode) from None
-
-    def check(self) -> None:
-        if not self._process.is_alive():
-            self.receive()
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.join(timeout=5)
-        self._pipe.close()
+def _is_broken(lane: _Lane) -> bool:
+    return lane.failures >= _START_ATTEMPTS or bool(lane.status and lane.thread and not lane.thread.is_alive())

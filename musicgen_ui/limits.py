@@ -80,7 +80,7 @@ class Limits:
             "rows": 8 if gigabytes > 7 else 4 if gigabytes > 3.5 else 2,
             "sessions": int(min(500, max(10, shutil.disk_usage(tempfile.gettempdir()).free / 2 / _SESSION_BYTES))),
         }
-        given = {f.name: f.type(_whole(PREFIX + f.name.upper(), text, f.type is bool))  # type: ignore[operator]
+        given = {f.name: f.type(whole_number(PREFIX + f.name.upper(), text, *_bounds(f.type)))  # type: ignore[operator]
                  for f in fields(cls) if (text := environment.get(PREFIX + f.name.upper(), "").strip())}  # fmt: skip
         values: dict[str, Any] = {**vars(cls()), **chosen, **given}
         if "queue_per_address" not in given:
@@ -93,8 +93,12 @@ class Limits:
         return cls(**values)
 
 
-def _whole(name: str, text: str, switch: bool) -> int:
-    low, high = (0, 1) if switch else (1, _HIGHEST)
+def _bounds(kind: object) -> tuple[int, int]:
+    return (0, 1) if kind is bool else (1, _HIGHEST)
+
+
+def whole_number(name: str, text: str, low: int, high: int) -> int:
+    """The number that the variable `name` gives as `text`; InputError where it isn't within `low` and `high`."""
     try:
         value = int(text)
     except ValueError:

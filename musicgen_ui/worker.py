@@ -64,6 +64,9 @@ class Failed:
     fault: AppError
 
 
+Message = Measured | Failed | tuple[int | None, Event]
+
+
 def main(connection: Connection, limits: Limits) -> None:
     """The process: reads messages until the parent hangs up."""
     for wish in (signal.SIGINT, signal.SIGTERM):  # Ctrl+C and a service's end reach the parent too, whose matter it is

@@ -54,7 +54,7 @@ def until_playing(job):
 
 
 def worker_pid(engine):
-    return engine._worker._process.pid
+    return engine._lanes[0].runner._worker._process.pid
 
 
 def test_a_request_tells_what_happens_and_ends_with_its_takes(engine):
@@ -193,7 +193,7 @@ def test_a_worker_that_hangs_is_taken_for_dead():
     try:
         finished(engine.submit(request()))
         pid = worker_pid(engine)
-        engine._worker._stall_seconds = 5  # of this one: a start takes longer
+        engine._lanes[0].runner._worker._stall_seconds = 5  # of this one: a start takes longer
         job = engine.submit(request(LONG))
         until_playing(job)
         os.kill(pid, signal.SIGSTOP)
@@ -211,7 +211,7 @@ def test_an_engine_that_cannot_start_says_so_and_is_unwell_until_it_can(monkeypa
         def __init__(self, limits):
             raise OSError(errno.EAGAIN, "no more processes")
 
-    monkeypatch.setattr("musicgen_ui.engine._WorkerProcess", NoProcess)
+    monkeypatch.setattr("musicgen_ui.runner.WorkerProcess", NoProcess)
     engine = Engine(Limits())
     assert engine.health().usable
     job = engine.submit(request())
