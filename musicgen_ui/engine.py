@@ -83,9 +83,9 @@ class _Lane:
 
 
 class Engine:
-    """A bounded queue of requests before one runner or several; a worker process of this machine where none is given.
+    """A bounded queue of requests before a worker process of this machine, which loads the `preload` checkpoints first.
 
-    `preload`: the bundled checkpoints that this process loads at its start.
+    `runners`: what makes the requests instead; they download what they lack themselves.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Engine:
         self._limits = limits
         self.journal = journal or Journal()
         self._lanes = [_Lane(runner) for runner in runners or [LocalRunner(limits, preload)]]
-        self._downloads = not all(lane.runner.brings_checkpoints for lane in self._lanes)
+        self._downloads = not runners
         self._numbers = itertools.count(1)
         self._changed = threading.Condition()
         self._waiting: list[Job] = []
@@ -315,7 +315,6 @@ class Engine:
                     self._changed.notify_all()
             except Exception:  # a bug: one request's loss, not the end of this thread
                 log.exception("the engine's thread failed")
-                lane.runner.kill()
                 lane.ready = False
                 self._infos.clear()
                 with self._changed:
@@ -332,6 +331,7 @@ class Engine:
             job.tell(MachineError("error.engine_killed" if death.exit_code == -9 else "error.engine_died"))
 
     def _start(self, lane: _Lane) -> None:
+        lane.status = Starting()
         for message in lane.runner.start():
             self._hear(lane, message, None)
         lane.ready = True
@@ -341,13 +341,13 @@ class Engine:
         with self._changed:
             if not self._waiting:
                 self._changed.wait(timeout=1.0)
-            if not self._waiting:
-                lane.runner.check()
-                return None
-            job = lane.running = self._waiting.pop(0)
-            job.times.begun = time.monotonic()
-            self._tell_places()
-            return job
+            if self._waiting:
+                job = lane.running = self._waiting.pop(0)
+                job.times.begun = time.monotonic()
+                self._tell_places()
+                return job
+        lane.runner.check()
+        return None
 
     def _serve(self, lane: _Lane, job: Job) -> None:
         for message in lane.runner.make(job.number, job.request, job.folder):

@@ -29,11 +29,8 @@ class RunnerDied(Exception):
 
 
 class Runner(Protocol):
-    brings_checkpoints: bool
-    """whether it downloads what it lacks; otherwise a request comes with its checkpoint's folder"""
-
     def start(self) -> Iterator[worker.Message]:
-        """What happens until requests can be made. Raises RunnerDied."""
+        """What happens until requests can be made; what was begun before ends. Raises RunnerDied."""
 
     def make(self, number: int, request: Request, folder: Path | None) -> Iterator[worker.Message]:
         """What happens until `Finished` or `Failed` of request `number`, the last. Raises RunnerDied."""
@@ -44,9 +41,6 @@ class Runner(Protocol):
     def check(self) -> None:
         """Raises RunnerDied where it died while it had nothing to do."""
 
-    def kill(self) -> None:
-        """Ends what it does at once; `start` may follow."""
-
     def close(self) -> None:
         """Ends it for good, from any thread."""
 
@@ -54,26 +48,21 @@ class Runner(Protocol):
 class LocalRunner:
     """A worker process (musicgen_ui/worker.py) under supervision."""
 
-    brings_checkpoints = False
-
     def __init__(self, limits: Limits, preload: tuple[str, ...] = PRELOAD) -> None:
         self._limits = limits
         self._preload = {name: folder for name in preload if (folder := MENU[name].folder)}
         self._worker: WorkerProcess | None = None
         self._loaded: set[str] = set()
-        self._stops: dict[int, bool] = {}
+        self.stopped: set[int] = set()
         self._closing = threading.Lock()
         self._closed = False
 
-    @property
-    def alive(self) -> bool:
-        return self._worker is not None and self._worker.alive
-
     def start(self) -> Iterator[worker.Message]:
         self._loaded.clear()
-        yield None, Starting()
         try:
             with self._closing:
+                if self._worker:
+                    self._worker.kill()
                 if self._closed:
                     raise RunnerDied
                 self._worker = WorkerProcess(self._limits)
@@ -86,41 +75,38 @@ class LocalRunner:
             yield message
 
     def make(self, number: int, request: Request, folder: Path | None) -> Iterator[worker.Message]:
-        assert self._worker
         assert folder
-        try:
-            if self._must_make_room_for(request.model):
-                log.info("a new engine process for %s", request.model)
-                self._worker.kill()
-                yield number, Starting()
-                yield from self.start()
-            self._worker.send(worker.Run(number, request, folder))
-            if number in self._stops:  # before the process was there to hear of it
-                self._worker.send(worker.Stop(number, keep=False))
-            message: worker.Message | None = None
-            while not _ends(message, number):
-                message = self._receive()
-                yield message
-        finally:
-            self._stops.pop(number, None)
+        if self._must_make_room_for(request.model):
+            log.info("a new engine process for %s", request.model)
+            yield number, Starting()
+            yield from self.start()
+        if not self._worker:
+            raise RunnerDied
+        self._worker.send(worker.Run(number, request, folder))
+        if number in self.stopped:  # the process that was told of it may not be this one
+            self._worker.send(worker.Stop(number, keep=False))
+        message: worker.Message | None = None
+        while not _ends(message, number):
+            message = self._receive()
+            yield message
+        self.stopped.clear()
 
     def stop(self, number: int, keep: bool) -> None:
-        self._stops[number] = keep
+        self.stopped.add(number)
         if self._worker:
             self._worker.send(worker.Stop(number, keep))
 
     def check(self) -> None:
-        if self._worker and not self._worker.alive:
+        if not self._worker:
+            raise RunnerDied
+        if not self._worker.alive:
             self._worker.receive()
-
-    def kill(self) -> None:
-        if self._worker:
-            self._worker.kill()
 
     def close(self) -> None:
         with self._closing:
             self._closed = True
-        self.kill()
+            if self._worker:
+                self._worker.kill()
 
     def _must_make_room_for(self, model: str) -> bool:
         """Whether another checkpoint besides the bundled ones is loaded: only a process's end gives all memory back."""
