@@ -81,6 +81,10 @@ class _Lane:
     failures: int = 0
     """to start, one after the other"""
 
+    @property
+    def is_broken(self) -> bool:
+        return self.failures >= _START_ATTEMPTS or bool(self.thread and not self.thread.is_alive())
+
 
 class Engine:
     """A bounded queue of requests before a worker process of this machine, which loads the `preload` checkpoints first.
@@ -147,7 +151,7 @@ class Engine:
             queue = len(self._jobs())
             if self._draining or self._closed:
                 state = "stopping"
-            elif all(map(_is_broken, self._lanes)):
+            elif all(lane.is_broken for lane in self._lanes):
                 state = "broken"
             elif self._running():
                 state = "working"
@@ -289,7 +293,7 @@ class Engine:
                     if self._closed:
                         return
                     lane.failures += 1
-                    log.error("the engine process ended while starting (exit code %s)", death.exit_code)
+                    log.error("the engine can't be started (%s)", death, exc_info=death.__cause__)
                     self.journal.engine_died()
                     if all(other.failures >= _START_ATTEMPTS for other in self._lanes):
                         self._fail_all(MachineError("error.engine_does_not_start"))
@@ -304,11 +308,9 @@ class Engine:
             except RunnerDied as death:
                 if self._closed:
                     return
-                log.error("the engine process ended (exit code %s)", death.exit_code)
+                log.error("the engine ended (%s)", death, exc_info=death.__cause__)
                 self.journal.engine_died()
                 lane.ready = False
-                lane.status = Starting()
-                self._infos.clear()
                 with self._changed:
                     self._blame(lane.running, death)
                     lane.running = None
@@ -316,7 +318,6 @@ class Engine:
             except Exception:  # a bug: one request's loss, not the end of this thread
                 log.exception("the engine's thread failed")
                 lane.ready = False
-                self._infos.clear()
                 with self._changed:
                     job, lane.running = lane.running, None
                 if job:
@@ -332,6 +333,7 @@ class Engine:
 
     def _start(self, lane: _Lane) -> None:
         lane.status = Starting()
+        self._infos.clear()
         for message in lane.runner.start():
             self._hear(lane, message, None)
         lane.ready = True
@@ -352,8 +354,6 @@ class Engine:
     def _serve(self, lane: _Lane, job: Job) -> None:
         for message in lane.runner.make(job.number, job.request, job.folder):
             self._hear(lane, message, job)
-        if not job.over:
-            raise RunnerDied
         lane.status = Ready()
         with self._changed:
             lane.running = None
@@ -396,7 +396,3 @@ class Engine:
             for job in self._waiting:
                 job.tell(fault)
             self._waiting.clear()
-
-
-def _is_broken(lane: _Lane) -> bool:
-    return lane.failures >= _START_ATTEMPTS or bool(lane.status and lane.thread and not lane.thread.is_alive())

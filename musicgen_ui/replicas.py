@@ -62,6 +62,7 @@ def _connect(address: str, number: int) -> Callable[[], None]:
     if not address:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # no other machines: Ray is on 127.0.0.1
         os.environ.setdefault("RAY_worker_niceness", "0")  # or replicas would give way to all else on the machine
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, processors() // number)))  # or Ray would say 1
         # Ray itself never removes its logs, and its sockets want a short path.
         scratch = Scratch(Path(os.environ.get("RAY_TMPDIR", "/tmp"), "musicgen-ray"))
     import ray
@@ -149,7 +150,6 @@ def _lost() -> Iterator[None]:
     except RunnerDied:  # the replica lives, its worker process doesn't
         raise
     except Exception as fault:
-        log.error("a replica was lost: %s", fault)
         raise RunnerDied from fault
 
 
@@ -159,7 +159,6 @@ class Replica:
 
     def __init__(self, limits: Limits) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s replica %(levelname)s %(message)s")
-        os.environ.pop("OMP_NUM_THREADS", None)  # Ray's: one thread an actor; the worker process may use the machine
         # The worker process would import this one's main file, and with it protobuf before MindSpore has chosen how.
         vars(sys.modules["__main__"]).pop("__file__", None)
         self._limits = limits

@@ -27,6 +27,9 @@ class RunnerDied(Exception):
         super().__init__(exit_code)
         self.exit_code = exit_code
 
+    def __str__(self) -> str:
+        return f"exit code {self.exit_code}"
+
 
 class Runner(Protocol):
     def start(self) -> Iterator[worker.Message]:

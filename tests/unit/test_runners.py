@@ -184,7 +184,6 @@ def test_what_is_no_number_of_replicas_is_refused(number):
 def replica(monkeypatch):
     """One whose worker process wasn't started; what it changes in its own process is undone."""
     monkeypatch.setattr(sys.modules["__main__"], "__file__", "main.py", raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return Replica(Limits())
 
 
