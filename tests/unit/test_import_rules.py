@@ -73,7 +73,8 @@ def test_the_pipeline_loads_no_gradio():
 
 
 @pytest.mark.parametrize(
-    "module", ["musicgen_ui.ui.page", "musicgen_ui.engine", "musicgen_ui.cli", "musicgen_ui.download"]
+    "module",
+    ["musicgen_ui.ui.page", "musicgen_ui.engine", "musicgen_ui.cli", "musicgen_ui.download", "musicgen_ui.replicas"],
 )
 def test_what_must_start_fast_loads_no_mindspore(module):
-    assert not loaded_by(module) & (MINDSPORE | {"transformers"})
+    assert not loaded_by(module) & (MINDSPORE | {"transformers", "ray"})
