@@ -9,9 +9,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/app
 	$(BIN)/python app.py
 
-# Engine and units side by side, a file at a time; the page by itself, since browsers are timed.
+# Engine and units side by side, a file at a time; the page by itself, since browsers are timed; replicas too, since
+# MindSpore can't be imported where Ray was.
 test: $(VENV)/dev browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov-report= tests/unit tests/engine
+	$(BIN)/python -m pytest --cov-append --cov-report= tests/replicas
 	$(BIN)/python -m pytest --cov-append tests/ui
 
 lint: $(VENV)/dev
@@ -65,8 +67,8 @@ $(VENV)/app: requirements.txt
 	$(PIP) --no-deps -r $(VENV)/without-dependencies.txt
 	touch $@
 
-$(VENV)/dev: $(VENV)/app requirements-dev.txt
-	$(PIP) -r requirements-dev.txt
+$(VENV)/dev: $(VENV)/app requirements-dev.txt requirements-replicas.txt
+	$(PIP) -r requirements-dev.txt -r requirements-replicas.txt
 	touch $@
 
 $(VENV)-benchmarks/installed: benchmarks/requirements.txt

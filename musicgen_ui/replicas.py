@@ -94,12 +94,12 @@ def _deploy(limits: Limits, number: int) -> list[Any]:
 
     serve.start(proxy_location="Disabled")  # no port for HTTP
     _delete()  # what a page that was killed left on the cluster
-    replica = serve.deployment(
-        Replica,
+    deployed = serve.deployment(
         ray_actor_options={"num_cpus": 1},
         graceful_shutdown_timeout_s=1.0,  # when it is ended, the queue has let its request end already
         logging_config={"enable_access_log": False},
-    ).bind(limits)
+    )
+    replica = deployed(Replica).bind(limits)
     targets = [serve.RunTarget(replica, name=f"{_APP}{n}", route_prefix=None) for n in range(number)]
     return serve.run_many(targets, wait_for_applications_running=False)
 
