@@ -210,6 +210,11 @@ class Attributes:
         return min(max(round(60 * FRAME_RATE / self.bpm), shortest), longest)
 
     @property
+    def bar_frames(self) -> int:
+        """The bar that is played, in frames of the codec."""
+        return self.metre * self.beat_frames
+
+    @property
     def tempo(self) -> str:
         """"slow", "medium" or "fast"."""  # fmt: skip
         return "slow" if self.bpm < SLOW_BPM else "fast" if self.bpm >= FAST_BPM else "medium"

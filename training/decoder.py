@@ -9,11 +9,12 @@ import torch
 from torch.nn import functional as F
 
 
-def logits(model, inputs: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+def logits(model, inputs: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None, guide=None) -> torch.Tensor:
     """inputs (batch, codebooks, steps) → (batch, steps, codebooks, codes).
 
     model: a `MusicgenForCausalLM`, whose layers attend to states (batch, places, width) where mask (batch, places) is
     1; or a `MusicgenMelodyForCausalLM`, which hears the states before its codes, and no mask.
+    guide: called with each layer's number, queries and keys (`guides.Guide`).
     """
     decoder = model.model.decoder
     x = sum(F.embedding(inputs[:, k], table.weight) for k, table in enumerate(decoder.embed_tokens))
@@ -24,10 +25,12 @@ def logits(model, inputs: torch.Tensor, states: torch.Tensor, mask: torch.Tensor
     x = x + decoder.embed_positions.weights[: x.shape[1]]
     allowed = None if melody or mask is None else mask[:, None, None].bool()
     heads = model.config.num_attention_heads
-    for layer in decoder.layers:
+    for number, layer in enumerate(decoder.layers):
         attention = layer.self_attn
         weight = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
         q, k, v = split(F.linear(layer.self_attn_layer_norm(x), weight), 3 * heads).chunk(3, 1)
+        if guide:
+            guide(number, q[:, :, before:], k[:, :, before:])
         x = x + attention.out_proj(joined(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
         if not melody:
             attention = layer.encoder_attn

@@ -68,7 +68,7 @@ def main() -> None:
     model, analysis = load_state(device)
     tokenizer = make_tokenizer()
     books = b"".join(layer.codebook.embed.cpu().numpy().tobytes() for layer in model.quantizer.layers)
-    mark = zlib.crc32(books + repr(quantizer.CHANGE_PRICES).encode())
+    mark = zlib.crc32(books + repr((quantizer.CHANGE_PRICES, quantizer.BIT_PRICES)).encode())
     for path in data.shards("train", CODES) + data.shards("held-out", CODES):
         if int(np.load(path)["codec"]) != mark:
             raise SystemExit(f"{path.name} was made by another codec: delete {CODES}")

@@ -12,12 +12,13 @@ import re
 import time
 from collections import defaultdict
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from training import data, decoder, nano
+from training import data, decoder, guides, nano
 from training.attributes import FRAME_RATE
 from training.encode import CODES
 from training.models import (
@@ -41,11 +42,11 @@ WARM_UP = {"cuda": 300, "cpu": 100}  # steps
 BETAS, WEIGHT_DECAY, CLIP_GRADIENT = (0.9, 0.95), 0.05, 1.0
 # share of batches, seconds of the clips, seconds of them that are learnt
 LENGTHS = (
-    (0.26, data.SECONDS, 0.06),
-    (0.10, data.SECONDS, 1.0),
-    (0.28, data.SECONDS, 4.0),
-    (0.30, data.SECONDS, data.SECONDS),
-    (0.06, data.LONG_SECONDS, data.LONG_SECONDS),
+    (0.24, data.SECONDS, 0.06),
+    (0.08, data.SECONDS, 1.0),
+    (0.24, data.SECONDS, 4.0),
+    (0.36, data.SECONDS, data.SECONDS),
+    (0.08, data.LONG_SECONDS, data.LONG_SECONDS),
 )
 # The melody model is told before its codes (235 places and the words), and short pieces would be hardly anything else.
 MELODY_LENGTHS = (
@@ -57,9 +58,12 @@ MELODY_LENGTHS = (
 # from anywhere in the clip, several of one caption.
 SHORTEST, PIECES = 0.1, 4  # seconds below which several pieces have one caption
 ANYWHERE = 5.0  # seconds below which a piece is from anywhere in its clip, lest beginnings are learnt by heart
+# What comes again after a bar or two is how music keeps its time. Of the longer pieces, this share is one bar or two,
+# again and again: there a model finds that out, and then hears it in the others.
+LOOPS, LOOPED_FROM = 0.35, 4.0  # share; seconds
 NO_TEXT, NO_CHROMA, NOTHING = 0.08, 0.15, 0.08  # shares of rows without: for guidance, and for who gives only one
 HEARS = re.compile("enc_to_dec_proj|encoder_attn")  # what hears words and melodies
-REST_SHARE = 0.5  # of the learning rate, for what doesn't hear words
+REST_SHARE = 0.7  # of the learning rate, for what doesn't hear words
 CODEBOOK_WEIGHTS = (1.4, 0.7, 1.1, 0.8)  # of the losses: by what is heard most of what a codebook gets wrong
 LONGEST_STEP = 10.0  # seconds that a step counts for at most: a paused process uses none
 EVALUATE_SECONDS = {"cuda": 120, "cpu": 300}
@@ -83,6 +87,15 @@ def delayed(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return rows[:, :, :-1], rows[:, :, 1:]
 
 
+class Batch(NamedTuple):
+    """What is learnt in one step. A caption's rows follow each other: one, or PIECES where they are of the shortest."""
+
+    codes: torch.Tensor  # (rows, codebooks, frames)
+    chroma: torch.Tensor  # (rows, chroma frames)
+    ids: torch.Tensor  # (captions, tokens), all about as long, since the melody model's codes begin after them
+    period: torch.Tensor  # (rows, 1), frames after which the music comes again: a bar, or what is looped
+
+
 class Codes:
     """A split's codes, chroma and tokenized captions in the device's memory, by how long the clips are."""
 
@@ -104,9 +117,13 @@ class Codes:
                 continue
             self.seen.update(new)
             shards = [np.load(path) for path in new]
+            names = ("codes", "chroma", "captions")
+            parts = {name: np.concatenate([shard[name] for shard in shards]) for name in names}
+            seeds = [seed for path in new for seed in data.shard_seeds(data.number_of(path))]
+            parts["bar"] = np.array([data.draw_clip(seed, self.split).bar_frames for seed in seeds])
             known = self.parts.setdefault(seconds, {})
-            for name in ("codes", "chroma", "captions"):
-                part = torch.from_numpy(np.concatenate([shard[name] for shard in shards])).to(self.device)
+            for name, values in parts.items():
+                part = torch.from_numpy(values).to(self.device)
                 known[name] = torch.cat([known[name], part]) if name in known else part
             lengths = (known["captions"] != 0).sum(2).flatten().cpu()
             groups = -(-lengths // TEXT_STEP)
@@ -119,19 +136,18 @@ class Codes:
         """Numbers from 0 to below the limit."""
         return torch.randint(limit, shape, generator=generator, device=self.device)
 
-    def draw(self, count: int, generator: torch.Generator | None = None, seconds: float = 0.0):
-        """codes (batch, codebooks, frames), chroma (batch, frames), ids (captions, tokens).
+    def draw(self, count: int, generator: torch.Generator | None = None, seconds: float = 0.0) -> Batch:
+        """A batch that is as much work as `count` clips of ten seconds: of `seconds`, whole, or else by LENGTHS.
 
-        A caption's rows follow each other: one, or PIECES where they are of the shortest. All captions are about as
-        long, since the melody model's codes begin after them. Without a generator nothing waits for the device.
+        Without a generator nothing waits for the device.
         """
-        heard = seconds
-        if not seconds:
+        whole, heard = bool(seconds), seconds
+        if not whole:
             known = [length for length in self.lengths if length[1] in self.parts]
             chances = torch.tensor([length[0] for length in known])
             _, seconds, heard = known[int(torch.multinomial(chances, 1))]
         part = self.parts[seconds]
-        frames = int(heard * FRAME_RATE)
+        frames, total = int(heard * FRAME_RATE), part["codes"].shape[2]
         pieces = PIECES if heard < SHORTEST else 1
         steps = (self.before + data.SECONDS * FRAME_RATE) / (self.before + frames + nano.CODEBOOKS - 1)
         texts = max(1, int(count * steps / pieces))
@@ -142,15 +158,28 @@ class Codes:
         which = group[self.below(len(group), texts, generator=generator)]
         ids = part["captions"].flatten(0, 1)[which, :longest].long()
         rows = (which // part["captions"].shape[1]).repeat_interleave(pieces)
-        start = torch.zeros_like(rows)[:, None]
+        bar = part["bar"][rows, None]
+        start = torch.zeros_like(bar)
         if heard < ANYWHERE:
-            start = self.below(part["codes"].shape[2] - frames, len(rows), 1, generator=generator)
-        places = start + torch.arange(frames, device=self.device)
+            start = self.below(total - frames, len(rows), 1, generator=generator)
+        turn = torch.full_like(start, total)  # frames after which a row begins again: none does
+        if heard >= LOOPED_FROM and not whole:
+            start, turn = self.looped(start, bar, frames, total)
+        places = start + torch.arange(frames, device=self.device) % turn
         codes = part["codes"][rows[:, None], :, places].transpose(1, 2)
         chroma = part["chroma"]
-        places = torch.arange(chroma.shape[1], device=self.device) + (start / FRAME_RATE * CHROMA_RATE).round().long()
+        moments = torch.arange(chroma.shape[1], device=self.device) / CHROMA_RATE * FRAME_RATE  # in frames
+        places = ((start + moments % turn) / FRAME_RATE * CHROMA_RATE).round().long()
         chroma = chroma[rows[:, None], places % chroma.shape[1]]  # from where the codes begin
-        return codes.long(), chroma.long(), ids
+        return Batch(codes.long(), chroma.long(), ids, torch.where(turn < total, turn, bar))
+
+    def looped(self, start, bar, frames: int, total: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """start (rows, 1) and turn (rows, 1) of rows, some of which are a bar (rows, 1) or two, over and over."""
+        looped = bar * (1 + self.below(2, len(bar), 1))
+        bars = (total - looped) // bar + 1  # that a loop may begin with
+        begin = (torch.rand(len(bar), 1, device=self.device) * bars).long() * bar
+        chosen = (torch.rand(len(bar), 1, device=self.device) < LOOPS) & (2 * looped <= frames)
+        return torch.where(chosen, begin, start), torch.where(chosen, looped, total)
 
 
 def text_states(model, ids) -> tuple[torch.Tensor, torch.Tensor]:
@@ -181,14 +210,13 @@ def conditions(model, melody: bool, chroma, states, mask, kept_text, kept_chroma
     return torch.cat([model.audio_enc_to_dec_proj(one_hot), states], 1), None  # before the codes, unmasked
 
 
-def losses(model, melody: bool, batch, kept_text, kept_chroma, dtype) -> torch.Tensor:
-    """Cross-entropy of each codebook (codebooks,), in nats."""
-    codes, chroma, ids = batch
-    inputs, targets = delayed(codes)
+def losses(model, melody: bool, batch: Batch, kept_text, kept_chroma, dtype, guide=None) -> torch.Tensor:
+    """Cross-entropy of each codebook (codebooks,), in nats. guide: as in `decoder.logits`."""
+    inputs, targets = delayed(batch.codes)
     targets = targets.transpose(1, 2).contiguous()  # (batch, steps, codebooks)
-    states, mask = conditions(model, melody, chroma, *text_states(model, ids), kept_text, kept_chroma)
-    with autocast(codes.device, dtype):
-        logits = decoder.logits(model.decoder, inputs, states, mask)
+    states, mask = conditions(model, melody, batch.chroma, *text_states(model, batch.ids), kept_text, kept_chroma)
+    with autocast(batch.codes.device, dtype):
+        logits = decoder.logits(model.decoder, inputs, states, mask, guide)
     each = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), ignore_index=PAD, reduction="none")
     return each.view_as(targets).sum((0, 1)) / (targets != PAD).sum((0, 1))
 
@@ -202,7 +230,7 @@ def held_out_losses(model, melody: bool, codes: Codes, size: int, dtype) -> str:
         total = 0
         for _ in range(HELD_OUT_BATCHES):
             batch = codes.draw(size, generator, data.SECONDS)
-            keep = torch.full((len(batch[0]),), kept, device=codes.device)
+            keep = torch.full((len(batch.codes),), kept, device=codes.device)
             total = total + losses(model, melody, batch, keep, keep, dtype) / HELD_OUT_BATCHES
         told.append(" ".join(f"{value:.3f}" for value in total.tolist()) + f" (mean {total.mean():.3f})")
     return f"held-out loss per codebook {told[0]}, unconditioned {told[1]}"
@@ -238,6 +266,8 @@ def warm_start(model, melody: bool) -> str:
         for path in (LANGUAGE_MODEL_FILES[kind], FOLDERS[kind] / "model.safetensors"):
             if not told and path.is_file() and (path.parent != FOLDERS[kind] or is_trained(FOLDERS[kind])):
                 told.append(f"{load_weights(model, path)} tensors of {path.relative_to(path.parents[1])}")
+    if not told:
+        guides.start(model.decoder.model.decoder)
     heard = model.text_encoder.shared.weight.clone()
     if TEXT_ENCODER_FILE.is_file():
         told.append(f"{load_weights(model.text_encoder, TEXT_ENCODER_FILE)} tensors of {TEXT_ENCODER_FILE.name}")
@@ -309,17 +339,18 @@ def main() -> None:
                 train.refresh()
                 looked = now
             batch = train.draw(size)
-            chance = torch.rand(3, len(batch[0]), device=device)
+            chance = torch.rand(3, len(batch.codes), device=device)
             something = chance[0] >= NOTHING
             kept_text = (something & (chance[1] >= NO_TEXT)).long()
             kept_chroma = (something & (chance[2] >= NO_CHROMA)).long()
-            each = losses(model, melody, batch, kept_text, kept_chroma, dtype)
+            guide = guides.Guide(batch.period)
+            each = losses(model, melody, batch, kept_text, kept_chroma, dtype, guide)
             optimizer.zero_grad()
-            (each * weights).sum().backward()
+            ((each * weights).sum() + guides.WEIGHT * guide.loss).backward()
             torch.nn.utils.clip_grad_norm_(learnt, CLIP_GRADIENT)
             optimizer.step()
             step += 1
-            totals[batch[0].shape[2]].append(each.detach())
+            totals[batch.codes.shape[2]].append(torch.cat([each, guide.loss[None]]).detach())
             if step % 100 == 0:
                 speed = (step - first_step) / max(1e-9, spent - before)
                 told = ""

@@ -14,7 +14,10 @@ DECAY = 0.99  # of the moving averages, per step: latents drift fast at first, a
 DEAD = 0.15  # a code is dead below this share of an even share of the vectors: after a hundred steps without any
 KMEANS_ROUNDS = 12
 KMEANS_VECTORS = 20_000
-CHANGE_PRICES = (6.0, 4.0, 4.0)  # what a changed code costs in each part; their variances are some 30, 16, 10
+CHANGE_PRICES = (3.0, 2.0, 2.0)  # what a changed code costs in each part; their variances are some 30, 16, 10
+BIT_PRICES = (1.0, 1.5, 1.5)  # and each bit of which code it is, by how often its clip changes to it
+RARE = 0.03  # changes to a code that its clip doesn't use
+ROUNDS = 3  # of counting the changes and choosing codes again
 SPLIT = 0.2  # how far from its code, towards one of the vectors that fall to it, a revived code is put
 
 
@@ -110,33 +113,47 @@ def refresh(book, vectors: int) -> None:
 
 
 @torch.no_grad()
-def steady_codes(quantizer, latents: torch.Tensor, prices: tuple[float, ...] = CHANGE_PRICES) -> torch.Tensor:
-    """latents (batch, width, frames) → codes (batch, codebooks, frames), with the fewest changes that are worth it.
+def steady_codes(quantizer, latents: torch.Tensor) -> torch.Tensor:
+    """latents (batch, width, frames) → codes (batch, codebooks, frames), cheap to foretell and near enough.
 
-    Stage after stage, the codes of least squared distance plus the part's price for every frame whose code isn't the
-    last frame's (Viterbi); where an earlier stage of the part has changed, a later one may for nothing. With prices of
-    0 these are the nearest codes, which flicker: a held note's last codebook changes in most frames, and that is
-    noise to learn.
+    Stage after stage, the codes of least squared distance plus a price for every frame whose code isn't the last
+    frame's (Viterbi); where an earlier stage of the part has changed, a later one may for nothing. The nearest codes
+    flicker: a held note's last codebook changes in most frames. Besides, a change costs more the rarer its code is in
+    the clip (Chou, Lookabaugh and Gray 1989), so that a bar that comes again is told by the same codes, not by their
+    neighbours: what language models go on with is what they have heard.
     """
     residual = latents.float().transpose(1, 2)
     batch, frames, _ = residual.shape
-    costs = [torch.full((frames, batch, 1), price, device=latents.device) for price in prices]
+    costs = [torch.full((frames, batch, 1), price, device=latents.device) for price in CHANGE_PRICES]
     stages = []
     for part, layer in zip(BOOKS, quantizer.layers, strict=True):
         book = layer.codebook.embed
         distance = residual.square().sum(2, keepdim=True) - 2 * residual @ book.T + book.square().sum(1)
-        codes = least_cost_path(distance.transpose(0, 1), costs[part])  # (frames, batch)
+        distance = distance.transpose(0, 1)  # (frames, batch, codes)
+        codes = least_cost_path(distance, costs[part])  # (frames, batch)
+        for _ in range(ROUNDS):
+            bits = surprise(codes, len(book))
+            codes = least_cost_path(distance, costs[part] + BIT_PRICES[part] * bits)
         costs[part][1:][codes[1:] != codes[:-1]] = 0.0
         residual = residual - F.embedding(codes.T, book)
         stages.append(codes.T)
     return torch.stack(stages, 1)
 
 
-def least_cost_path(distance: torch.Tensor, price: torch.Tensor) -> torch.Tensor:
-    """distance (frames, batch, codes), price of changing on the way into a frame (frames, batch, 1) → (frames, batch).
+def surprise(codes: torch.Tensor, size: int) -> torch.Tensor:
+    """codes (frames, batch) → bits (batch, size) that a change to each code tells, by how often its clip does so."""
+    moves = torch.ones_like(codes, dtype=torch.float)
+    moves[1:] = (codes[1:] != codes[:-1]).float()
+    counts = torch.zeros(codes.shape[1], size, device=codes.device).scatter_add_(1, codes.T, moves.T)
+    return -torch.log2((counts + RARE) / counts.sum(1, keepdim=True))
 
-    All changes cost the same, so a code's best forerunner is itself or the best of all: a step costs as much as it
-    has codes, not their square.
+
+def least_cost_path(distance: torch.Tensor, price: torch.Tensor) -> torch.Tensor:
+    """distance (frames, batch, codes), price of changing on the way into a frame (frames, batch, codes or 1) → codes
+    (frames, batch).
+
+    What a change costs doesn't depend on what it comes from, so a code's best forerunner is itself or the best of all:
+    a step costs as much as it has codes, not their square.
     """
     cost, stays, best_codes = distance[0], [], []
     for near, change in zip(distance[1:], price[1:], strict=True):
