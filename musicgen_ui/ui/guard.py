@@ -5,10 +5,13 @@ address that stands behind /file=, fetches addresses that a caller gives instead
 name of each file that it has handed out.
 """
 
+import asyncio
 import re
 import shutil
 import tempfile
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 from gradio.context import LocalContext
@@ -113,8 +116,25 @@ class _Last(dict):
 
 def forget_events(page: gr.Blocks) -> None:
     """Call after `page.queue`. Gradio notes every event, for its dashboard, and after each one goes through all that
-    ever were: after some weeks that would be all it does."""
+    ever were: after some weeks that would be all it does. Besides, it keeps all events, with their requests."""
     page._queue.event_analytics = _Last()
+    page._queue.event_ids_to_events = _Living()  # type: ignore[assignment]
+    page._queue._asyncio_tasks = _Undone()
+
+
+class _Living(weakref.WeakValueDictionary):
+    """Events while they wait or run. What is still done to one that is over comes to nothing."""
+
+    def __getitem__(self, key):
+        return self.get(key) or SimpleNamespace(signal=asyncio.Event())
+
+
+class _Undone(list):
+    """Tasks that aren't done yet."""
+
+    def append(self, task) -> None:
+        self[:] = [other for other in self if not other.done()]
+        super().append(task)
 
 
 class _Nothing(set):

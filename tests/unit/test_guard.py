@@ -1,10 +1,12 @@
-"""The guard around the page's server, without one."""
+"""The guard around the page's server, mostly without one."""
 
+import gc
 from pathlib import Path
 
 import gradio as gr
 import httpx
 import pytest
+from gradio_client import Client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -13,7 +15,7 @@ from starlette.routing import Route
 from musicgen_ui.limits import Limits
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.guard import MESSAGE_BYTES, guard_files, guarded
-from musicgen_ui.ui.page import build_page
+from musicgen_ui.ui.page import build_page, launch_options
 from musicgen_ui.ui.sessions import Sessions
 from tests.coroutines import run
 from tests.ui.fake_engine import FakeEngine
@@ -71,3 +73,25 @@ def test_events_of_long_ago_are_forgotten_and_cost_nothing() -> None:
     assert len(queue.event_analytics) == 1_000
     assert "event 19999" in queue.event_analytics
     assert queue.event_count_at_last_cache <= 1_000
+
+
+@pytest.fixture
+def served():
+    """A page that is served, to three visitors at most."""
+    limits = Limits(sessions=3)
+    engine = FakeEngine(limits, seconds_per_token=0, warm_up=0)
+    page = build_page(engine, limits, Broadcasts(), Sessions(limits))
+    page.launch(**launch_options(limits, ()), prevent_thread_lock=True, quiet=True)
+    yield page
+    page.close()
+
+
+def test_gradio_keeps_nothing_of_what_is_over(served) -> None:
+    """Else every call's request for ever, and of each of 10,000 visitors the whole page's settings, half a megabyte."""
+    clients = [Client(served.local_url, verbose=False, download_files=False) for _ in range(5)]
+    for client in clients:
+        assert client.predict(max_new_tokens=20, api_name="/unconditional")
+    gc.collect()
+    assert len(served._queue.event_ids_to_events) <= 1
+    assert len(served._queue._asyncio_tasks) <= 1
+    assert len(served.app.state_holder.session_data) == 3

@@ -28,7 +28,6 @@ from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.asks import Ask, clip_lines, prompt_lines
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.inside import draw_inside
-from musicgen_ui.ui.page import build_page, launch_options
 from musicgen_ui.ui.pictures import draw_sound, outline
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import Sessions
@@ -461,16 +460,3 @@ def test_only_a_spaces_name_makes_a_link(space: str, links: int) -> None:
     with gr.Blocks() as page:
         build_invitation({"SPACE_ID": space})
     assert sum(isinstance(block, gr.HTML) for block in page.blocks.values()) == links
-
-
-def test_gradio_remembers_no_more_visitors_than_the_page_does():
-    """What it keeps of each is half a megabyte, the whole page's settings."""
-    limits = Limits(sessions=3)
-    page = build_page(FakeEngine(limits), limits, Broadcasts(), Sessions(limits))
-    page.launch(**launch_options(limits, ()), prevent_thread_lock=True, quiet=True)
-    try:
-        for visitor in range(9):
-            page.app.state_holder[f"visitor {visitor}"]
-        assert list(page.app.state_holder.session_data) == ["visitor 6", "visitor 7", "visitor 8"]
-    finally:
-        page.close()
