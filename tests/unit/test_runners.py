@@ -4,6 +4,7 @@ import pickle
 import queue
 import sys
 import time
+from types import ModuleType
 
 import pytest
 
@@ -182,8 +183,10 @@ def test_what_is_no_number_of_replicas_is_refused(number):
 
 @pytest.fixture
 def replica(monkeypatch):
-    """One whose worker process wasn't started; what it changes in its own process is undone."""
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", "main.py", raising=False)
+    """One whose worker process wasn't started, in a process whose main module is another: it takes its file away."""
+    main = ModuleType("__main__")
+    main.__file__ = "main.py"
+    monkeypatch.setitem(sys.modules, "__main__", main)
     return Replica(Limits())
 
 
