@@ -38,11 +38,10 @@ class Guide:
         for head in BARS.get(layer, ()):
             period = self.period[:, :, None]
             wanted = (lags >= period - 1) & ((lags + 1) % period == 0)  # (batch, steps, steps)
-            there = wanted.any(-1)
-            if there.any():
-                looks = looking(queries[:, head], keys[:, head], lags)
-                right = looks.masked_fill(~wanted, -1e4).logsumexp(-1)
-                self.loss = self.loss - right[there].mean()
+            there = wanted.any(-1).float()  # where there is an earlier bar; nothing here waits for the device
+            looks = looking(queries[:, head], keys[:, head], lags)
+            right = looks.masked_fill(~wanted, -1e4).logsumexp(-1)
+            self.loss = self.loss - (right * there).sum() / there.sum().clamp_min(1)
 
 
 def looking(queries: torch.Tensor, keys: torch.Tensor, lags: torch.Tensor) -> torch.Tensor:
@@ -60,7 +59,7 @@ def start(decoder) -> None:
     has heard to what is being heard: whoever foretells that a note goes on foretells that one.
     """
     size, width = decoder.layers[0].self_attn.head_dim, decoder.layers[0].self_attn.embed_dim
-    told, reads = {}, {}  # by head of the lowest layer: what it takes from a step, and how to read that where it went
+    told, reads = {}, {}  # by layer and head: what it takes from a step, and how to read what looking back writes
     for layer in {*BEFORE, *BARS}:
         attention = decoder.layers[layer].self_attn
         for head in (*BEFORE.get(layer, ()), *BARS.get(layer, ())):
