@@ -76,7 +76,10 @@ def _at_least(count: int, sizes: tuple[int, ...]) -> int:
 
 
 class _Cache:
-    """Keys and values of a number of sequences: a Parameter (rows · heads · positions, depth) per layer each."""
+    """Keys and values of a number of sequences: a Parameter (rows · heads, positions, depth) per layer each.
+
+    In the shape that attention reads: reshaping a Parameter copies it whole, at every step.
+    """
 
     def __init__(self, name: str, layers: "list[_LayerParameters]", heads: int, rows: int, positions: int) -> None:
         depth = layers[0].attention_out.shape[0] // heads
@@ -84,7 +87,7 @@ class _Cache:
             raise MemoryError(f"no room for {rows} sequences of {positions} steps")
 
         def room(part: str) -> list[Parameter]:
-            empty = np.zeros((rows * heads * positions, depth), np.float32)
+            empty = np.zeros((rows * heads, positions, depth), np.float32)
             return [_parameter(f"{name}.{part}{i}", empty) for i in range(len(layers))]
 
         self.keys, self.values = room("key"), room("value")
@@ -133,7 +136,7 @@ class _Sequences:
         for i, layer in enumerate(self._layers):
             for cache, weight in ((self._cross.keys, layer.cross_key), (self._cross.values, layer.cross_value)):
                 seen = (states @ weight.T).reshape(self._rows, self._places, self._heads, -1).swapaxes(1, 2)
-                _overwrite(cache[i], np.ascontiguousarray(seen).reshape(-1, seen.shape[-1]))
+                _overwrite(cache[i], np.ascontiguousarray(seen).reshape(-1, *seen.shape[2:]))
 
     def step(self, inputs: np.ndarray) -> np.ndarray:
         """inputs (rows or fewer, steps ≤ _CHUNK, width) → logits (rows, codebooks · vocabulary) of the last of them."""
@@ -145,11 +148,11 @@ class _Sequences:
             self._graphs[steps] = _Graph(self._shape, steps)
         positions = self._position + np.arange(steps)
         mask = np.where(np.arange(self._capacity) <= positions[:, None], 0.0, _MASKED).astype(np.float32)[None]
-        sequences = np.arange(self._rows * self._heads)[:, None] * self._capacity
-        index = (sequences + np.minimum(positions, self._capacity - 1)).astype(np.int32).ravel()
+        sequences = np.arange(self._rows * self._heads)[:, None]
+        index = np.stack(np.broadcast_arrays(sequences, np.minimum(positions, self._capacity - 1)), -1)
         logits = self._graphs[steps](
             Tensor(inputs.reshape(self._rows * steps, -1)),
-            Tensor(index),
+            Tensor(index.astype(np.int32)),
             Tensor(mask),
             self._cross_mask,
             Tensor(np.arange(self._rows, dtype=np.int32) * steps + given - 1),
@@ -179,7 +182,7 @@ class _Graph(nn.Cell):
 
     @mindspore.jit
     def construct(self, x, index, mask, cross_mask, last):
-        """x (rows · steps, width), index (rows · heads · steps,) places in the caches, last (rows,) rows of x."""
+        """x (rows · steps, width), index (rows · heads, steps, 2) places in the caches, last (rows,) rows of x."""
         for layer in self.layers:
             x = layer(x, index, mask, cross_mask)
         if self.all_steps:
@@ -225,7 +228,7 @@ class _Layer(nn.Cell):
         self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=1, epsilon=_EPSILON)
         self.softmax = ops.Softmax(-1)
         self.split = ops.Split(1, 3)
-        self.write = ops.ScatterUpdate()
+        self.write = ops.ScatterNdUpdate()
         self.erf = ops.Erf()
 
     def apart(self, x):
@@ -246,17 +249,13 @@ class _Layer(nn.Cell):
 
     def construct(self, x, index, mask, cross_mask):
         query, key, value = self.split(self.product(self.normalise(x, self.norm1_weight, self.norm1_bias)[0], self.qkv))
-        keys = self.write(self.keys, index, self.apart(key).reshape(-1, self.depth))
-        values = self.write(self.values, index, self.apart(value).reshape(-1, self.depth))
-        keys = keys.reshape(self.rows * self.heads, self.capacity, self.depth)
-        values = values.reshape(self.rows * self.heads, self.capacity, self.depth)
+        keys = self.write(self.keys, index, self.apart(key))
+        values = self.write(self.values, index, self.apart(value))
         heard = self.attend(self.apart(query), keys, values, mask)
         x = x + self.product(self.together(heard), self.attention_out)
         if self.has_cross:
             query = self.product(self.normalise(x, self.norm2_weight, self.norm2_bias)[0], self.cross_query)
-            keys = self.cross_keys.reshape(self.rows * self.heads, self.places, self.depth)
-            values = self.cross_values.reshape(self.rows * self.heads, self.places, self.depth)
-            told = self.attend(self.apart(query), keys, values, cross_mask)
+            told = self.attend(self.apart(query), self.cross_keys, self.cross_values, cross_mask)
             x = x + self.product(self.together(told), self.cross_out)
         inner = self.product(self.normalise(x, self.norm3_weight, self.norm3_bias)[0], self.fc1)
         inner = 0.5 * inner * (1.0 + self.erf(inner * 0.7071067811865476))  # GELU

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +29,16 @@ def test_kernels_are_launched_synchronously():
     from mindspore._c_expression import RuntimeConf
 
     assert RuntimeConf.get_instance().is_launch_blocking()
+
+
+def test_compiled_graphs_run_in_the_thread_that_calls_them(wide):
+    """Else MindSpore has a thread for them, and the caller spins meanwhile."""
+    decoder = wide("mono").decoder("graph")
+    decoder.begin(2, 40, None, None)
+    decoder.feed(np.zeros((2, 1, 128), np.float32))
+    names = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]
+    assert len(names) > 1
+    assert not [name for name in names if name.startswith("frontend_queue")]
 
 
 @pytest.mark.parametrize("bias", [False, True])
