@@ -18,6 +18,7 @@ from musicgen_ui.journal import Health
 from musicgen_ui.limits import Limits
 from musicgen_ui.paths import ASSETS
 from musicgen_ui.request import Request, Settings
+from tests.jobs import finished, until, until_playing
 
 SHORT, LONG = Settings(max_new_tokens=30), Settings(max_new_tokens=1_200)
 QUEUE, PER_USER = 4, 2
@@ -33,24 +34,6 @@ def engine():
     engine.start()
     yield engine
     engine.close()
-
-
-def finished(job):
-    return list(job)[-1]
-
-
-def until(job, kind):
-    """Reads `job`'s events up to the first of `kind`."""
-    for event in job:
-        if isinstance(event, kind):
-            return event
-    raise AssertionError(f"no {kind}")
-
-
-def until_playing(job):
-    """Reads `job`'s events until there are whole frames of sound."""
-    while until(job, Generating).done < 20:
-        pass
 
 
 def worker_pid(engine):

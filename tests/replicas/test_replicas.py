@@ -13,34 +13,17 @@ import pytest
 
 from musicgen_ui.engine import Engine
 from musicgen_ui.errors import MachineError
-from musicgen_ui.events import Finished, Generating, Ready
+from musicgen_ui.events import Finished, Ready
 from musicgen_ui.limits import Limits
 from musicgen_ui.replicas import replicas
 from musicgen_ui.request import Request, Settings
+from tests.jobs import finished, until_playing, wait_for
 
 SHORT, LONG = Settings(max_new_tokens=30), Settings(max_new_tokens=1_200)
 
 
 def request(settings=SHORT, seed=5):
     return Request(prompts=("slow bells",), seed=seed, settings=settings)
-
-
-def until_playing(job):
-    for event in job:
-        if isinstance(event, Generating) and event.done >= 20:
-            return
-    raise AssertionError("no music")
-
-
-def finished(job):
-    return list(job)[-1]
-
-
-def wait_for(true):
-    deadline = time.monotonic() + 300
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import pickle
 import queue
 import sys
-import time
 from types import ModuleType
 
 import pytest
@@ -17,28 +16,11 @@ from musicgen_ui.limits import Limits
 from musicgen_ui.replicas import Replica, replicas
 from musicgen_ui.request import Request
 from musicgen_ui.runner import RunnerDied
+from tests.jobs import finished, until, wait_for
 
 
 def request(**given):
     return Request(prompts=("slow bells",), seed=5, **given)
-
-
-def until(job, kind):
-    for event in job:
-        if isinstance(event, kind):
-            return event
-    raise AssertionError(f"no {kind}")
-
-
-def finished(job):
-    return list(job)[-1]
-
-
-def wait_for(true):
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 class ByHand:
