@@ -76,9 +76,10 @@ def _at_least(count: int, sizes: tuple[int, ...]) -> int:
 
 
 class _Cache:
-    """Keys and values of a number of sequences: a Parameter (rows · heads, positions, depth) per layer each.
+    """Keys and values of a number of sequences: a Parameter (rows · heads · positions, depth) per layer each.
 
-    In the shape that attention reads: reshaping a Parameter copies it whole, at every step.
+    `views` are the same memory as (rows · heads, positions, depth), a layer's keys and then its values: attention reads
+    those, since a graph that reshapes a Parameter copies it whole at every step.
     """
 
     def __init__(self, name: str, layers: "list[_LayerParameters]", heads: int, rows: int, positions: int) -> None:
@@ -87,10 +88,15 @@ class _Cache:
             raise MemoryError(f"no room for {rows} sequences of {positions} steps")
 
         def room(part: str) -> list[Parameter]:
-            empty = np.zeros((rows * heads, positions, depth), np.float32)
+            empty = np.zeros((rows * heads * positions, depth), np.float32)
             return [_parameter(f"{name}.{part}{i}", empty) for i in range(len(layers))]
 
         self.keys, self.values = room("key"), room("value")
+        self.views = [
+            cache.view(rows * heads, positions, depth)
+            for layer in zip(self.keys, self.values, strict=True)
+            for cache in layer
+        ]
 
 
 class _LayerParameters:
@@ -120,7 +126,8 @@ class _Sequences:
         self._rows, self._capacity, self._places, self._heads = rows, capacity, places, heads
         self._layers = layers
         self._cross = _Cache(f"cross{rows}x{capacity}x{places}", layers, heads, rows, places) if places else None
-        self._shape = (layers, norm, out, heads, rows, capacity, places, cache, self._cross)
+        self._shape = (layers, norm, out, heads, rows, capacity, places, cache)
+        self._views = cache.views + (self._cross.views if self._cross else [])
         self._graphs: dict[int, _Graph] = {}
 
     def begin(self, states: np.ndarray | None, mask: np.ndarray | None) -> None:
@@ -136,7 +143,7 @@ class _Sequences:
         for i, layer in enumerate(self._layers):
             for cache, weight in ((self._cross.keys, layer.cross_key), (self._cross.values, layer.cross_value)):
                 seen = (states @ weight.T).reshape(self._rows, self._places, self._heads, -1).swapaxes(1, 2)
-                _overwrite(cache[i], np.ascontiguousarray(seen).reshape(-1, *seen.shape[2:]))
+                _overwrite(cache[i], np.ascontiguousarray(seen).reshape(-1, seen.shape[-1]))
 
     def step(self, inputs: np.ndarray) -> np.ndarray:
         """inputs (rows or fewer, steps ≤ _CHUNK, width) → logits (rows, codebooks · vocabulary) of the last of them."""
@@ -148,14 +155,15 @@ class _Sequences:
             self._graphs[steps] = _Graph(self._shape, steps)
         positions = self._position + np.arange(steps)
         mask = np.where(np.arange(self._capacity) <= positions[:, None], 0.0, _MASKED).astype(np.float32)[None]
-        sequences = np.arange(self._rows * self._heads)[:, None]
-        index = np.stack(np.broadcast_arrays(sequences, np.minimum(positions, self._capacity - 1)), -1)
+        sequences = np.arange(self._rows * self._heads)[:, None] * self._capacity
+        index = (sequences + np.minimum(positions, self._capacity - 1)).astype(np.int32).ravel()
         logits = self._graphs[steps](
             Tensor(inputs.reshape(self._rows * steps, -1)),
-            Tensor(index.astype(np.int32)),
+            Tensor(index),
             Tensor(mask),
             self._cross_mask,
             Tensor(np.arange(self._rows, dtype=np.int32) * steps + given - 1),
+            *self._views,
         )
         self._position += given
         return logits.asnumpy()
@@ -166,12 +174,11 @@ class _Graph(nn.Cell):
 
     def __init__(self, shape, steps: int) -> None:
         super().__init__(auto_prefix=False)
-        layers, self.norm, self.out, heads, rows, capacity, places, cache, cross = shape
-        lists = [cache.keys, cache.values] + ([cross.keys, cross.values] if cross else [])
+        layers, self.norm, self.out, heads, rows, capacity, places, cache = shape
         self.product = _Product(rows)
         self.layers = nn.CellList(
             [
-                _Layer(layer, heads, rows, capacity, places, steps, [parameters[i] for parameters in lists])
+                _Layer(layer, heads, rows, capacity, places, steps, cache.keys[i], cache.values[i])
                 for i, layer in enumerate(layers)
             ],
             auto_prefix=False,
@@ -181,10 +188,15 @@ class _Graph(nn.Cell):
         self.all_steps = steps > 1
 
     @mindspore.jit
-    def construct(self, x, index, mask, cross_mask, last):
-        """x (rows · steps, width), index (rows · heads, steps, 2) places in the caches, last (rows,) rows of x."""
-        for layer in self.layers:
-            x = layer(x, index, mask, cross_mask)
+    def construct(self, x, index, mask, cross_mask, last, *views):
+        """x (rows · steps, width), index (rows · heads · steps,) places in the caches, last (rows,) rows of x.
+
+        views: of the caches, then of the cross-attention's.
+        """
+        cross = 2 * len(self.layers)
+        for i, layer in enumerate(self.layers):
+            told = views[cross + 2 * i : cross + 2 * i + 2]
+            x = layer(x, index, mask, views[2 * i], views[2 * i + 1], cross_mask, *told)
         if self.all_steps:
             x = ops.gather(x, last, 0)
         return self.product(self.normalise(x, self.norm_weight, self.norm_bias)[0], self.out)
@@ -209,26 +221,25 @@ class _Product(nn.Cell):
 
 
 class _Layer(nn.Cell):
-    def __init__(self, layer: _LayerParameters, heads, rows, capacity, places, steps, caches) -> None:
+    def __init__(self, layer: _LayerParameters, heads, rows, capacity, places, steps, keys, values) -> None:
         super().__init__(auto_prefix=False)
         self.rows, self.heads, self.steps, self.capacity, self.places = rows, heads, steps, capacity, places
         self.depth = layer.attention_out.shape[0] // heads
         self.qkv, self.attention_out, self.fc1, self.fc2 = layer.qkv, layer.attention_out, layer.fc1, layer.fc2
         self.norm1_weight, self.norm1_bias = layer.attention_norm
         self.norm3_weight, self.norm3_bias = layer.final_norm
-        self.keys, self.values = caches[0], caches[1]
+        self.keys, self.values = keys, values
         self.has_cross = places > 0
         if self.has_cross:
             self.cross_query, self.cross_out = layer.cross_query, layer.cross_out
             self.norm2_weight, self.norm2_bias = layer.cross_norm
-            self.cross_keys, self.cross_values = caches[2], caches[3]
         self.product = _Product(rows if steps == 1 else 0)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.weighted = ops.BatchMatMul()
         self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=1, epsilon=_EPSILON)
         self.softmax = ops.Softmax(-1)
         self.split = ops.Split(1, 3)
-        self.write = ops.ScatterNdUpdate()
+        self.write = ops.ScatterUpdate()
         self.erf = ops.Erf()
 
     def apart(self, x):
@@ -247,16 +258,16 @@ class _Layer(nn.Cell):
     def attend(self, query, keys, values, mask):
         return self.weighted(self.softmax(self.scores(query, keys) + mask), values)
 
-    def construct(self, x, index, mask, cross_mask):
+    def construct(self, x, index, mask, keys, values, cross_mask, *told):
         query, key, value = self.split(self.product(self.normalise(x, self.norm1_weight, self.norm1_bias)[0], self.qkv))
-        keys = self.write(self.keys, index, self.apart(key))
-        values = self.write(self.values, index, self.apart(value))
+        keys = ops.depend(keys, self.write(self.keys, index, self.apart(key).reshape(-1, self.depth)))
+        values = ops.depend(values, self.write(self.values, index, self.apart(value).reshape(-1, self.depth)))
         heard = self.attend(self.apart(query), keys, values, mask)
         x = x + self.product(self.together(heard), self.attention_out)
         if self.has_cross:
             query = self.product(self.normalise(x, self.norm2_weight, self.norm2_bias)[0], self.cross_query)
-            told = self.attend(self.apart(query), self.cross_keys, self.cross_values, cross_mask)
-            x = x + self.product(self.together(told), self.cross_out)
+            heard = self.attend(self.apart(query), *told, cross_mask)
+            x = x + self.product(self.together(heard), self.cross_out)
         inner = self.product(self.normalise(x, self.norm3_weight, self.norm3_bias)[0], self.fc1)
         inner = 0.5 * inner * (1.0 + self.erf(inner * 0.7071067811865476))  # GELU
         return x + self.product(inner, self.fc2)
