@@ -32,7 +32,7 @@ audit: $(VENV)/app
 	$(BIN)/python -m pip freeze | grep == > $(VENV)-audit/installed.txt
 	$(VENV)-audit/bin/pip-audit --no-deps --disable-pip --strict -r $(VENV)-audit/installed.txt
 
-# A quarter of an hour on 2 cores with nothing else running; compares with real torch, in a venv of its own.
+# Ten minutes on 2 cores with nothing else running; compares with real torch, in a venv of its own.
 bench: $(VENV)/app $(VENV)-benchmarks/installed
 	$(BIN)/python -m benchmarks
 
