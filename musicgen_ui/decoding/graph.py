@@ -126,7 +126,7 @@ class _Sequences:
         self._rows, self._capacity, self._places, self._heads = rows, capacity, places, heads
         self._layers = layers
         self._cross = _Cache(f"cross{rows}x{capacity}x{places}", layers, heads, rows, places) if places else None
-        self._shape = (layers, norm, out, heads, rows, capacity, places, cache)
+        self._shape = (layers, norm, out, heads, rows, places, cache)
         self._views = cache.views + (self._cross.views if self._cross else [])
         self._graphs: dict[int, _Graph] = {}
 
@@ -174,11 +174,11 @@ class _Graph(nn.Cell):
 
     def __init__(self, shape, steps: int) -> None:
         super().__init__(auto_prefix=False)
-        layers, self.norm, self.out, heads, rows, capacity, places, cache = shape
+        layers, self.norm, self.out, heads, rows, places, cache = shape
         self.product = _Product(rows)
         self.layers = nn.CellList(
             [
-                _Layer(layer, heads, rows, capacity, places, steps, cache.keys[i], cache.values[i])
+                _Layer(layer, heads, rows, places, steps, cache.keys[i], cache.values[i])
                 for i, layer in enumerate(layers)
             ],
             auto_prefix=False,
@@ -221,9 +221,9 @@ class _Product(nn.Cell):
 
 
 class _Layer(nn.Cell):
-    def __init__(self, layer: _LayerParameters, heads, rows, capacity, places, steps, keys, values) -> None:
+    def __init__(self, layer: _LayerParameters, heads, rows, places, steps, keys, values) -> None:
         super().__init__(auto_prefix=False)
-        self.rows, self.heads, self.steps, self.capacity, self.places = rows, heads, steps, capacity, places
+        self.rows, self.heads, self.steps = rows, heads, steps
         self.depth = layer.attention_out.shape[0] // heads
         self.qkv, self.attention_out, self.fc1, self.fc2 = layer.qkv, layer.attention_out, layer.fc1, layer.fc2
         self.norm1_weight, self.norm1_bias = layer.attention_norm
@@ -266,7 +266,7 @@ class _Layer(nn.Cell):
         x = x + self.product(self.together(heard), self.attention_out)
         if self.has_cross:
             query = self.product(self.normalise(x, self.norm2_weight, self.norm2_bias)[0], self.cross_query)
-            heard = self.attend(self.apart(query), *told, cross_mask)
+            heard = self.attend(self.apart(query), told[0], told[1], cross_mask)
             x = x + self.product(self.together(heard), self.cross_out)
         inner = self.product(self.normalise(x, self.norm3_weight, self.norm3_bias)[0], self.fc1)
         inner = 0.5 * inner * (1.0 + self.erf(inner * 0.7071067811865476))  # GELU
