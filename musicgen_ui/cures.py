@@ -62,8 +62,9 @@ def on_cpu() -> bool:
 def launch_synchronously() -> None:
     """Cause: MindSpore's asynchronous dispatch threads compete with the kernels for few cores.
 
-    Without it every step is 5 to 20 times slower. A compiled graph would still be handed to another thread while the
-    caller spins, and two of them have two cores for three: 10 s of nano took 4.0 s, with one thread fewer 2.9 s.
+    Without it every step is 5 to 20 times slower. Compiled graphs would still be handed to another thread while the
+    caller spins, which takes a core from the kernels: on two cores 10 s of nano took 4.0 s, and in the caller's
+    thread 2.9 s.
     """
     mindspore.runtime.launch_blocking()
     os.environ.setdefault("MS_DEV_HOST_BLOCKING_RUN", "1")  # read at the first operation
