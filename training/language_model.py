@@ -35,11 +35,13 @@ from training.models import (
     save_weights,
     warm_codec,
 )
+from training.muon import Muon
+from training.text_encoder import classes
 
-BATCH = {"cuda": 96, "cpu": 4}  # clips of ten seconds; more of shorter ones, fewer of long ones
+BATCH = {"cuda": 64, "cpu": 4}  # clips of ten seconds; more of shorter ones, fewer of long ones
 LEARNING_RATE = {"cuda": 1.5e-3, "cpu": 6e-4}  # at its height; falls as a cosine over the time given
 WARM_UP = {"cuda": 300, "cpu": 100}  # steps
-BETAS, WEIGHT_DECAY, CLIP_GRADIENT = (0.9, 0.95), 0.05, 1.0
+BETAS, WEIGHT_DECAY, CLIP_GRADIENT = (0.9, 0.95), 0.1, 1.0
 # share of batches, seconds of the clips, seconds of them that are learnt
 LENGTHS = (
     (0.24, data.SECONDS, 0.06),
@@ -64,6 +66,9 @@ LOOPS, LOOPED_FROM = 0.35, 4.0  # share; seconds
 NO_TEXT, NO_CHROMA, NOTHING = 0.08, 0.15, 0.08  # shares of rows without: for guidance, and for who gives only one
 HEARS = re.compile("enc_to_dec_proj|encoder_attn")  # what hears words and melodies
 REST_SHARE = 0.7  # of the learning rate, for what doesn't hear words
+# What a user's clip begins a continuation with are the encoder's codes, which flicker: in so many of the longer pieces
+# the beginning is heard as codes near to the true ones, by these shares of frames, and isn't learnt.
+FLICKERING, LONGEST_FLICKER, FLICKER, NEAR = 0.25, 0.6, (0.3, 0.6, 0.6, 0.6), 16
 CODEBOOK_WEIGHTS = (1.4, 0.7, 1.1, 0.8)  # of the losses: by what is heard most of what a codebook gets wrong
 LONGEST_STEP = 10.0  # seconds that a step counts for at most: a paused process uses none
 EVALUATE_SECONDS = {"cuda": 120, "cpu": 300}
@@ -93,7 +98,8 @@ class Batch(NamedTuple):
     codes: torch.Tensor  # (rows, codebooks, frames)
     chroma: torch.Tensor  # (rows, chroma frames)
     ids: torch.Tensor  # (captions, tokens), all about as long, since the melody model's codes begin after them
-    period: torch.Tensor  # (rows, 1), frames after which the music comes again: a bar, or what is looped
+    period: torch.Tensor  # (rows, 2), frames after which the music comes again: a bar, or what is looped; and a beat
+    goals: torch.Tensor  # (rows, questions, frames), what `guides.Questions` ask
 
 
 class Codes:
@@ -120,7 +126,9 @@ class Codes:
             names = ("codes", "chroma", "captions")
             parts = {name: np.concatenate([shard[name] for shard in shards]) for name in names}
             seeds = [seed for path in new for seed in data.shard_seeds(data.number_of(path))]
-            parts["bar"] = np.array([data.draw_clip(seed, self.split).bar_frames for seed in seeds])
+            clips = [data.draw_clip(seed, self.split) for seed in seeds]
+            parts["beat"] = np.array([(clip.bar_frames, clip.beat_frames) for clip in clips])
+            parts["attributes"] = np.array([classes(clip) for clip in clips])
             known = self.parts.setdefault(seconds, {})
             for name, values in parts.items():
                 part = torch.from_numpy(values).to(self.device)
@@ -158,7 +166,7 @@ class Codes:
         which = group[self.below(len(group), texts, generator=generator)]
         ids = part["captions"].flatten(0, 1)[which, :longest].long()
         rows = (which // part["captions"].shape[1]).repeat_interleave(pieces)
-        bar = part["bar"][rows, None]
+        bar, beat = part["beat"][rows].split(1, 1)
         start = torch.zeros_like(bar)
         if heard < ANYWHERE:
             start = self.below(total - frames, len(rows), 1, generator=generator)
@@ -166,12 +174,15 @@ class Codes:
         if heard >= LOOPED_FROM and not whole:
             start, turn = self.looped(start, bar, frames, total)
         places = start + torch.arange(frames, device=self.device) % turn
+        moment = torch.stack([places % beat, places % bar // beat], 1)  # how far into the beat, which beat
+        attributes = part["attributes"][rows, :, None].expand(-1, -1, frames)
         codes = part["codes"][rows[:, None], :, places].transpose(1, 2)
         chroma = part["chroma"]
         moments = torch.arange(chroma.shape[1], device=self.device) / CHROMA_RATE * FRAME_RATE  # in frames
         places = ((start + moments % turn) / FRAME_RATE * CHROMA_RATE).round().long()
         chroma = chroma[rows[:, None], places % chroma.shape[1]]  # from where the codes begin
-        return Batch(codes.long(), chroma.long(), ids, torch.where(turn < total, turn, bar))
+        period = torch.cat([torch.where(turn < total, turn, bar), beat], 1)
+        return Batch(codes.long(), chroma.long(), ids, period, torch.cat([attributes, moment], 1))
 
     def looped(self, start, bar, frames: int, total: int) -> tuple[torch.Tensor, torch.Tensor]:
         """start (rows, 1) and turn (rows, 1) of rows, some of which are a bar (rows, 1) or two, over and over."""
@@ -210,15 +221,40 @@ def conditions(model, melody: bool, chroma, states, mask, kept_text, kept_chroma
     return torch.cat([model.audio_enc_to_dec_proj(one_hot), states], 1), None  # before the codes, unmasked
 
 
-def losses(model, melody: bool, batch: Batch, kept_text, kept_chroma, dtype, guide=None) -> torch.Tensor:
-    """Cross-entropy of each codebook (codebooks,), in nats. guide: as in `decoder.logits`."""
-    inputs, targets = delayed(batch.codes)
+class Flicker:
+    """Makes beginnings flicker: each code may be heard as one of those next to it."""
+
+    def __init__(self, codec):
+        books = torch.stack([layer.codebook.embed for layer in codec.quantizer.layers]).float()
+        self.near = torch.cdist(books, books).topk(NEAR, largest=False).indices  # (codebooks, codes, NEAR)
+        self.shares = torch.tensor(FLICKER, device=books.device)[:, None]
+
+    def __call__(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """codes (rows, codebooks, frames) → as they are heard, and as they are learnt, PAD where they aren't."""
+        rows, books, frames = codes.shape
+        chance = torch.rand(2, rows, 1, 1, device=codes.device)
+        share = torch.where(chance[0] < FLICKERING, LONGEST_FLICKER * chance[1], 0)
+        beginning = torch.arange(frames, device=codes.device) < share * frames
+        moved = beginning & (torch.rand(codes.shape, device=codes.device) < self.shares)
+        which = torch.randint(NEAR, codes.shape, device=codes.device)
+        others = self.near[torch.arange(books, device=codes.device)[:, None], codes, which]
+        return torch.where(moved, others, codes), codes.masked_fill(beginning, PAD)
+
+
+def losses(model, melody: bool, batch: Batch, kept_text, kept_chroma, dtype, flicker=None, watch=None) -> torch.Tensor:
+    """Cross-entropy of each codebook (codebooks,), in nats. watch: as in `decoder.logits`.
+
+    flicker: for beginnings of longer pieces.
+    """
+    heard, learnt = batch.codes, batch.codes
+    if flicker and batch.codes.shape[2] >= LOOPED_FROM * FRAME_RATE:
+        heard, learnt = flicker(batch.codes)
+    inputs, targets = delayed(heard)[0], delayed(learnt)[1]
     targets = targets.transpose(1, 2).contiguous()  # (batch, steps, codebooks)
     states, mask = conditions(model, melody, batch.chroma, *text_states(model, batch.ids), kept_text, kept_chroma)
     with autocast(batch.codes.device, dtype):
-        logits = decoder.logits(model.decoder, inputs, states, mask, guide)
-    each = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), ignore_index=PAD, reduction="none")
-    return each.view_as(targets).sum((0, 1)) / (targets != PAD).sum((0, 1))
+        logits = decoder.logits(model.decoder, inputs, states, mask, watch)
+    return decoder.cross_entropies(logits, targets, PAD)
 
 
 @torch.no_grad()
@@ -277,6 +313,28 @@ def warm_start(model, melody: bool) -> str:
     return ", ".join(told) or "nothing"
 
 
+def make_optimizers(named, questions) -> list[torch.optim.Optimizer]:
+    """Muon for the layers' matrices, AdamW for embeddings, heads and vectors.
+
+    Each group has its "share" of the learning rate: what hears words, by HEARS, learns at the full one.
+    """
+    groups = {True: [], False: []}  # by whether these are the layers' matrices
+    for inner, hears, matrices in product((True, False), repeat=3):
+        some = [
+            parameter
+            for name, parameter in named
+            if (parameter.ndim > 1) == matrices
+            and (HEARS.search(name) is not None) == hears
+            and (parameter.ndim > 1 and ".layers." in name) == inner
+        ]
+        if some:
+            decay = WEIGHT_DECAY if matrices else 0.0
+            groups[inner].append({"params": some, "share": 1.0 if hears else REST_SHARE, "weight_decay": decay})
+    groups[False].append({"params": list(questions.parameters()), "share": 1.0, "weight_decay": 0.0})
+    fused = next(questions.parameters()).is_cuda
+    return [Muon(groups[True]), torch.optim.AdamW(groups[False], lr=0.0, betas=BETAS, fused=fused)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--melody", action="store_true", help="the checkpoint that follows a melody")
@@ -293,29 +351,33 @@ def main() -> None:
     state_file = data.OUT / f"language-model{'-melody' if melody else ''}.pt"
     model.text_encoder.requires_grad_(False)
     model.audio_encoder.requires_grad_(False)
+    questions = guides.Questions()
     named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    learnt = [parameter for _, parameter in named]
+    learnt = [*(parameter for _, parameter in named), *questions.parameters()]
     count = sum(parameter.numel() for parameter in learnt) / 1e6
     print(f"decoder: {count:.2f} M parameters, {device}; starts from {warm_start(model, melody)}")
     print(f"codec from {warm_codec(model.audio_encoder) or 'nowhere: random weights'}", flush=True)
     model.to(device).eval()  # nothing is dropped out
-    groups = []
-    for matrices, hears in product((True, False), (True, False)):
-        some = [p for name, p in named if (p.ndim > 1) == matrices and (HEARS.search(name) is not None) == hears]
-        share, decay = 1.0 if hears else REST_SHARE, WEIGHT_DECAY if matrices else 0.0
-        groups.append({"params": some, "share": share, "weight_decay": decay})
-    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=BETAS)
+    questions.to(device)
+    flicker = Flicker(model.audio_encoder)
+    optimizers = make_optimizers(named, questions)
+    if device.type == "cuda":  # what is done in one go needn't go through memory
+        decoder.block = torch.compile(decoder.block, dynamic=True)
+        decoder.cross_entropies = torch.compile(decoder.cross_entropies, dynamic=True)
     step, spent = 0, 0.0
     if state_file.is_file():
         state = torch.load(state_file, map_location=device)
         model.load_state_dict(state["model"], strict=False)
-        optimizer.load_state_dict(state["optimizer"])
+        questions.load_state_dict(state["questions"])
+        for optimizer, known in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(known)
         step, spent = state["step"], state["spent"]
         print(f"going on from step {step}, after {spent / 60:.1f} minutes")
 
     def save() -> None:
         own = {name: value for name, value in model.state_dict().items() if not name.startswith(CODEC)}
-        state = {"model": own, "optimizer": optimizer.state_dict(), "step": step, "spent": spent}
+        state = {"model": own, "questions": questions.state_dict(), "step": step, "spent": spent}
+        state["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
         torch.save(state, state_file.with_suffix(".part"))
         state_file.with_suffix(".part").rename(state_file)
         save_weights(model, LANGUAGE_MODEL_FILES[melody], torch.float16, leave=CODEC)
@@ -332,7 +394,7 @@ def main() -> None:
             spent += min(now - last, LONGEST_STEP)
             progress = min(1.0, spent / (60 * options.minutes))
             warm = min(1, (step - first_step + 1) / WARM_UP[device.type])
-            for group in optimizer.param_groups:
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 rate = LEARNING_RATE[device.type] * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
                 group["lr"] = group["share"] * rate
             if now - looked > REFRESH_SECONDS:
@@ -343,14 +405,16 @@ def main() -> None:
             something = chance[0] >= NOTHING
             kept_text = (something & (chance[1] >= NO_TEXT)).long()
             kept_chroma = (something & (chance[2] >= NO_CHROMA)).long()
-            guide = guides.Guide(batch.period)
-            each = losses(model, melody, batch, kept_text, kept_chroma, dtype, guide)
-            optimizer.zero_grad()
-            ((each * weights).sum() + guides.WEIGHT * guide.loss).backward()
+            watch = guides.Watch(batch.period, batch.goals, questions)
+            each = losses(model, melody, batch, kept_text, kept_chroma, dtype, flicker, watch)
+            ((each * weights).sum() + watch.loss).backward()
             torch.nn.utils.clip_grad_norm_(learnt, CLIP_GRADIENT)
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
             step += 1
-            totals[batch.codes.shape[2]].append(torch.cat([each, guide.loss[None]]).detach())
+            told = torch.stack([*each, watch.looks, watch.answers])
+            totals[batch.codes.shape[2]].append(told.detach())
             if step % 100 == 0:
                 speed = (step - first_step) / max(1e-9, spent - before)
                 told = ""
