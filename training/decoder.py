@@ -28,7 +28,8 @@ def logits(model, inputs: torch.Tensor, states: torch.Tensor, mask: torch.Tensor
         x, queries, keys = block(layer, x, states, allowed, model.config.num_attention_heads)
         if watch:
             watch(number, queries[:, :, before:], keys[:, :, before:], x[:, before:])
-    return heads(decoder.layer_norm, [head.weight for head in model.lm_heads], x[:, before:])
+    weight = torch.cat([head.weight for head in model.lm_heads])
+    return F.linear(decoder.layer_norm(x[:, before:]), weight).unflatten(-1, (inputs.shape[1], -1))
 
 
 def block(layer, x: torch.Tensor, states: torch.Tensor, allowed: torch.Tensor | None, heads: int):
@@ -44,11 +45,6 @@ def block(layer, x: torch.Tensor, states: torch.Tensor, allowed: torch.Tensor | 
         k, v = split(F.linear(states, weight), 2 * heads).chunk(2, 1)
         x = x + attention.out_proj(joined(F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)))
     return x + layer.fc2(F.gelu(layer.fc1(layer.final_layer_norm(x)))), queries, keys
-
-
-def heads(norm, weights: list[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """(batch, steps, width) → logits (batch, steps, codebooks, codes)"""
-    return F.linear(norm(x), torch.cat(weights)).unflatten(-1, (len(weights), -1))
 
 
 def cross_entropies(logits: torch.Tensor, targets: torch.Tensor, ignored: int) -> torch.Tensor:

@@ -127,7 +127,7 @@ class Codes:
             parts = {name: np.concatenate([shard[name] for shard in shards]) for name in names}
             seeds = [seed for path in new for seed in data.shard_seeds(data.number_of(path))]
             clips = [data.draw_clip(seed, self.split) for seed in seeds]
-            parts["beat"] = np.array([(clip.bar_frames, clip.beat_frames) for clip in clips])
+            parts["periods"] = np.array([(clip.bar_frames, clip.beat_frames) for clip in clips])
             parts["attributes"] = np.array([classes(clip) for clip in clips])
             known = self.parts.setdefault(seconds, {})
             for name, values in parts.items():
@@ -166,7 +166,7 @@ class Codes:
         which = group[self.below(len(group), texts, generator=generator)]
         ids = part["captions"].flatten(0, 1)[which, :longest].long()
         rows = (which // part["captions"].shape[1]).repeat_interleave(pieces)
-        bar, beat = part["beat"][rows].split(1, 1)
+        bar, beat = part["periods"][rows].split(1, 1)
         start = torch.zeros_like(bar)
         if heard < ANYWHERE:
             start = self.below(total - frames, len(rows), 1, generator=generator)

@@ -1,7 +1,7 @@
 """Muon (Jordan et al. 2024): momentum whose matrices are made orthogonal, so that every direction is learnt as fast.
 
-As torch.optim.Muon with "match_rms_adamw" (Liu et al. 2025, "Muon is scalable for LLM training"), but matrices of one
-shape are handled in one product: a small decoder's forty matrices would be a thousand launches a step.
+As torch.optim.Muon with "match_rms_adamw" (Liu et al. 2025, "Muon is scalable for LLM training"), but three times as
+far, and matrices of one shape are handled in one product: a small decoder's forty would be a thousand launches a step.
 """
 
 from collections import defaultdict
