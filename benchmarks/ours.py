@@ -45,8 +45,8 @@ class Steps:
         heads, codebooks = model.weights.heads, model.weights.codebooks
         rng = np.random.default_rng(1)
         self._codes = rng.integers(0, len(heads) // codebooks, (rows, codebooks, capacity))
-        self._states = rng.standard_normal((rows, TEXT_TOKENS, heads.shape[1]), dtype=np.float32)
-        self._states[rows // 2 :] = 0
+        self._states = np.zeros((rows, TEXT_TOKENS, heads.shape[1]), np.float32)
+        self._states[: rows // 2] = rng.standard_normal((TEXT_TOKENS, heads.shape[1]))  # several takes of one text
         self._mask = np.ones((rows, TEXT_TOKENS), bool)
         self._mask[rows // 2 :] = False
 
@@ -64,9 +64,6 @@ class Steps:
         return logits
 
     def bytes_read(self, position: int) -> dict[str, int]:
-        """What the step at `position` has to read: weights with their scales, keys and values with theirs.
-
-        Not the cross-attention's: its weights are used once in a take, its keys and values are 16 positions.
-        """
+        """What the step at `position` has to read: weights with their scales, keys and values with theirs."""
         weights, cache = self._decoder.bytes_read(position)
         return {"weights": weights, "cache": cache}

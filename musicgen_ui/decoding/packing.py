@@ -77,17 +77,33 @@ def pack(matrix: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     return packed, scales
 
 
+@numba.njit(nogil=True, cache=True)
+def unpack_tile(packed, factors, bits, block, zero, matrix):
+    """matrix (LANES, inputs) ← a tile (bytes,) with float32 scales (blocks, LANES)."""
+    for four in range(matrix.shape[1] // 4):
+        for lane in range(LANES):
+            factor = factors[four * 4 // block, lane]
+            for part in range(4):
+                if bits == 8:
+                    level = np.int32(packed[(four * LANES + lane) * 4 + part])
+                else:
+                    level = np.int32(packed[(four // 2 * LANES + lane) * 4 + part] >> 4 * (four % 2)) & 15
+                matrix[lane, four * 4 + part] = np.float32(level - zero) * factor
+
+
+def float32_scales(scales: np.ndarray) -> np.ndarray:
+    """`pack`'s scales, of bfloat16."""
+    return (scales.astype(np.uint32) << 16).view(np.float32)
+
+
 def unpack(packed: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
     """The float32 matrix (outputs, inputs), padding included, that `pack`'s arrays stand for."""
-    form = FORMATS[bits]
-    tiles = len(packed)
-    if bits == 4:
-        packed = np.stack(
-            [packed.reshape(tiles, -1, 4 * LANES) & 15, packed.reshape(tiles, -1, 4 * LANES) >> 4], axis=2
-        )
-    levels = packed.reshape(tiles, -1, LANES, 4).transpose(0, 2, 1, 3).reshape(tiles, LANES, -1, form.block)
-    factors = (scales.astype(np.uint32) << 16).view(np.float32).transpose(0, 2, 1)[..., None]
-    return ((levels.astype(np.float32) - form.zero) * factors).reshape(tiles * LANES, -1)
+    form, factors = FORMATS[bits], float32_scales(scales)
+    matrix = np.empty((len(packed) * LANES, scales.shape[1] * form.block), np.float32)
+    for tile in range(len(packed)):
+        rows = matrix[tile * LANES : (tile + 1) * LANES]
+        unpack_tile(packed[tile], factors[tile], bits, form.block, form.zero, rows)
+    return matrix
 
 
 def can_quantize(weights: DecoderWeights) -> bool:

@@ -15,14 +15,17 @@ from numba.extending import intrinsic
 
 from musicgen_ui.decoding.kernels import FORMATS, HEAD, LANES
 
-NORM, LAST_NORM, ROUND, ATTEND, CROSS, KEEP, PROJECT, ADD, GELU, LOGITS = range(10)
+NORM, LAST_NORM, ROUND, ATTEND, CROSS, KEEP, SHARES, PROJECT, ADD, GELU, LOGITS = range(11)
 
 OPERATION = np.dtype(
     [
         (name, np.int64)
         for name in (
             "kind",
+            "first",  # of the sequences that it is about
+            "rows",  # how many they are; 0: all
             "index",  # of the norm or of the layer
+            "places",  # of folded cross-attention
             "weights",  # addresses of the packed matrix
             "scales",
             "tiles",
@@ -208,9 +211,23 @@ def _attend(attend, cache, layer, row, head, count, query, out, scores):
     )
 
 
+@numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+def _share(scores, heads, places):
+    """Softmax of each head's scores (heads · places, …), in their place."""
+    for head in range(heads):
+        of_head = scores[head * places : (head + 1) * places]
+        highest = of_head.max()
+        mass = np.float32(0)
+        for i in range(places):
+            of_head[i] = np.exp(of_head[i] - highest)
+            mass += of_head[i]
+        for i in range(places):
+            of_head[i] /= mass
+
+
 @numba.njit(nogil=True, cache=True)
-def _multiply(worker, unit, operation, rows, kernels, gelu, rounding, buffers):
-    """`span` tiles of a matrix times all rows of activations, and what is to be done with the products."""
+def _multiply(worker, unit, operation, row, end_row, kernels, gelu, rounding, buffers):
+    """`span` tiles of a matrix times activations row … end_row, and what is to be done with the products."""
     kind = operation.kind
     inputs, block = operation.inputs, operation.block
     blocks = inputs // block
@@ -219,10 +236,9 @@ def _multiply(worker, unit, operation, rows, kernels, gelu, rounding, buffers):
     tiles = min(operation.span, operation.tiles - first)
     bytes_ = LANES * inputs * operation.bits // 8
     products = buffers.outputs[worker]
-    row = 0
-    while row < rows:
+    while row < end_row:
         choice = 0
-        while kernels[choice, 0] > rows - row:
+        while kernels[choice, 0] > end_row - row:
             choice += 1
         group = kernels[choice, 0]
         _call(
@@ -268,7 +284,7 @@ class Shape(NamedTuple):
     rows: int
     steps: int
     position: int
-    row: int  # the first
+    row: int  # of cross-attention's cache that is being filled
 
 
 @numba.njit(nogil=True, cache=True)
@@ -284,12 +300,13 @@ def run(worker, workers, program, counters, shape, kernels, others, norms, place
     rounding = others[3:]
     heads = cache.keys.shape[2]
     width = heads * HEAD
-    rows, steps, position, first = shape
+    fed, steps, position, kept_row = shape
     out = buffers.outputs[worker, 0]
     for index in range(len(program)):
         operation = program[index]
         kind = operation.kind
-        if kind in (NORM, ROUND):
+        first, rows = operation.first, operation.rows if operation.rows else fed
+        if kind in (NORM, ROUND, SHARES):
             units = rows * steps
         elif kind == LAST_NORM:
             units = rows
@@ -303,15 +320,20 @@ def run(worker, workers, program, counters, shape, kernels, others, norms, place
         unit = _take(counter + 64, worker, workers, units)
         while unit >= 0:
             if kind == NORM:
-                _normalise(buffers.x[unit], norms[operation.index], buffers.row[worker])
-                _round(rounding, buffers.row[worker], width, buffers.narrow, unit * width, operation)
+                r = first * steps + unit
+                _normalise(buffers.x[r], norms[operation.index], buffers.row[worker])
+                _round(rounding, buffers.row[worker], width, buffers.narrow, r * width, operation)
             elif kind == LAST_NORM:
                 _normalise(buffers.x[unit * steps + steps - 1], norms[operation.index], buffers.row[worker])
                 _round(rounding, buffers.row[worker], width, buffers.narrow, unit * width, operation)
             elif kind == ROUND:
                 _round(rounding, buffers.x[unit], width, buffers.narrow, unit * width, operation)
+            elif kind == SHARES:
+                r, inputs = first * steps + unit, operation.inputs
+                _share(buffers.projected[r], heads, operation.places)
+                _round(rounding, buffers.projected[r], inputs, buffers.narrow, r * inputs, operation)
             elif kind in (ATTEND, CROSS, KEEP):
-                row, head = divmod(unit, heads)
+                row, head = first + unit // heads, unit % heads
                 q, k, v = head * HEAD, width + head * HEAD, 2 * width + head * HEAD
                 for step in range(steps):
                     r = row * steps + step
@@ -346,7 +368,7 @@ def run(worker, workers, program, counters, shape, kernels, others, norms, place
                         _keep(
                             cross,
                             operation.index,
-                            first + row,
+                            kept_row,
                             head,
                             position + step,
                             projected[q : q + HEAD],
@@ -355,9 +377,9 @@ def run(worker, workers, program, counters, shape, kernels, others, norms, place
                     if kind != KEEP:
                         _round(rounding, out, HEAD, buffers.narrow, r * width + q, operation)
             else:
-                _multiply(
-                    worker, unit, operation, rows if kind == LOGITS else rows * steps, kernels, gelu, rounding, buffers
-                )
+                each = 1 if kind == LOGITS else steps
+                row, end_row = first * each, (first + rows) * each
+                _multiply(worker, unit, operation, row, end_row, kernels, gelu, rounding, buffers)
             done += 1
             unit = _take(counter + 64, worker, workers, units)
         if done:

@@ -11,9 +11,13 @@ x += out(attend(LN x)); x += cross_out(cross(LN x)); x += fc2(gelu(fc1(LN x))); 
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 
+from musicgen_ui.decoding.folding import FORM as FOLDED_FORM
+from musicgen_ui.decoding.folding import Folded, fold, pays
 from musicgen_ui.decoding.kernels import FORMATS, HEAD, LANES, Kernels, WeightFormat
 from musicgen_ui.decoding.packing import quantize
 from musicgen_ui.decoding.program import (
@@ -28,6 +32,7 @@ from musicgen_ui.decoding.program import (
     OPERATION,
     PROJECT,
     ROUND,
+    SHARES,
     Buffers,
     Shape,
     empty_cache,
@@ -38,6 +43,14 @@ from musicgen_ui.decoding.weights import DecoderWeights
 from musicgen_ui.processors import processors
 
 _CHUNK = 256  # rows of activations that are fed at once
+
+
+class _Audience(NamedTuple):
+    """Neighbouring sequences that attend to the same places through folded weights, or to some in the cache."""
+
+    first: int
+    rows: int
+    folded: list[Folded] | None
 
 
 class QuantizedDecoder:
@@ -70,29 +83,31 @@ class QuantizedDecoder:
         )
         self._others = tuple(self._kernels.address[name] for name in ("attend", "gelu", "wait", "round_32", "round_64"))
         self._threads = threads or processors()
-        self._pool = ThreadPoolExecutor(max(1, self._threads - 1), "decoder")
+        self._pool = ThreadPoolExecutor(self._threads, "decoder")
         self._form = FORMATS[bits]
-        self._decoding = self._decoding_program()
         self._crossing = self._crossing_program()
+        self._folded: dict[bytes, list[Folded]] = {}  # of the states that the sequences attend to, by their bytes
         self._ffn = self._arrays["0.fc1"].shape[0] * LANES
         self.position = self._rows = 0
 
     def bytes_read(self, position: int) -> tuple[int, int]:
         """What a step at `position` reads of weights and their scales, and of keys and values and theirs.
 
-        Without cross-attention's: its weights are used once in a take, its keys and values are few.
+        Without cross-attention's cache, which is small.
         """
-        once = ("cross_key", "cross_value")
-        weights = sum(array.nbytes for name, array in self._arrays.items() if not any(part in name for part in once))
-        return weights, sum(array.nbytes for array in self._cache) * position // self._capacity
+        tiles, inputs, bits, block = (self._decoding[name] for name in ("tiles", "inputs", "bits", "block"))
+        outputs = tiles * LANES  # none where an operation has no matrix
+        weights = outputs * inputs * bits // 8 + outputs * inputs // np.maximum(block, 1) * 2
+        return int(weights.sum()), sum(array.nbytes for array in self._cache) * position // self._capacity
 
     # Programs
 
-    def _matrix(self, kind: int, name: str, form: WeightFormat, **others: int) -> dict[str, int]:
-        packed, scales = self._arrays[name], self._arrays[f"{name}.scales"]
+    def _product(
+        self, kind: int, packed: np.ndarray, scales: np.ndarray, form: WeightFormat, **others: int
+    ) -> dict[str, int]:
         for array in (packed, scales):
             if not array.flags.c_contiguous or array.ctypes.data % 4:
-                raise ValueError(f"{name} is not one aligned stretch of memory")
+                raise ValueError("A matrix is not one aligned stretch of memory")
         return {
             "kind": kind,
             "weights": packed.ctypes.data,
@@ -101,9 +116,14 @@ class QuantizedDecoder:
             "span": HEAD // LANES,
             "inputs": scales.shape[1] * form.block,
             "bits": form.bits,
-            "block": form.block,
-            "zero": self._kernels.instructions.zero(form.bits),
+            **self._rounding(form),
         } | others
+
+    def _matrix(self, kind: int, name: str, form: WeightFormat, **others: int) -> dict[str, int]:
+        return self._product(kind, self._arrays[name], self._arrays[f"{name}.scales"], form, **others)
+
+    def _rounding(self, form: WeightFormat) -> dict[str, int]:
+        return {"block": form.block, "zero": self._kernels.instructions.zero(form.bits)}
 
     def _program(self, operations: list[dict[str, int]]) -> np.ndarray:
         program = np.zeros(len(operations), OPERATION)
@@ -121,43 +141,50 @@ class QuantizedDecoder:
                 operation[name] = value
         return program
 
-    def _decoding_program(self) -> np.ndarray:
+    def _decoding_program(self, audiences: list[_Audience]) -> np.ndarray:
         form, last = self._form, FORMATS[8]
-        rounding = {"block": form.block, "zero": self._kernels.instructions.zero(form.bits)}
         operations: list[dict[str, int]] = []
         norm = 0
         for i in range(self._layers):
             operations += [
-                {"kind": NORM, "index": norm, **rounding},
+                {"kind": NORM, "index": norm, **self._rounding(form)},
                 self._matrix(PROJECT, f"{i}.qkv", form),
-                {"kind": ATTEND, "index": i, **rounding},
+                {"kind": ATTEND, "index": i, **self._rounding(form)},
                 self._matrix(ADD, f"{i}.attention_out", form),
             ]
             norm += 1
-            if self._crossed:
-                operations += [
-                    {"kind": NORM, "index": norm, **rounding},
-                    self._matrix(PROJECT, f"{i}.cross_query", form),
-                    {"kind": CROSS, "index": i, **rounding},
-                    self._matrix(ADD, f"{i}.cross_out", form),
-                ]
-                norm += 1
+            for audience in audiences:
+                operations += self._cross_attention(i, norm, audience)
+            norm += self._crossed
             operations += [
-                {"kind": NORM, "index": norm, **rounding},
+                {"kind": NORM, "index": norm, **self._rounding(form)},
                 self._matrix(GELU, f"{i}.fc1", form),
                 self._matrix(ADD, f"{i}.fc2", form, wide=1),
             ]
             norm += 1
         operations += [
-            {"kind": LAST_NORM, "index": norm, "block": last.block, "zero": self._kernels.instructions.zero(8)},
+            {"kind": LAST_NORM, "index": norm, **self._rounding(last)},
             self._matrix(LOGITS, "heads", last),
         ]
         return self._program(operations)
 
+    def _cross_attention(self, layer: int, norm: int, audience: _Audience) -> list[dict[str, int]]:
+        if audience.folded is None:
+            form = self._form
+            asked = self._matrix(PROJECT, f"{layer}.cross_query", form)
+            heard = {"kind": CROSS, "index": layer, **self._rounding(form)}
+            added = self._matrix(ADD, f"{layer}.cross_out", form)
+        else:
+            form, folded = FOLDED_FORM, audience.folded[layer]
+            asked = self._product(PROJECT, folded.scores, folded.scores_scales, form, span=1)  # few, in fair parts
+            added = self._product(ADD, folded.mixing, folded.mixing_scales, form)
+            heard = {"kind": SHARES, "places": folded.places, "inputs": added["inputs"], **self._rounding(form)}
+        operations = [{"kind": NORM, "index": norm, **self._rounding(form)}, asked, heard, added]
+        return [operation | {"first": audience.first, "rows": audience.rows} for operation in operations]
+
     def _crossing_program(self) -> np.ndarray:
         form = FORMATS[8]
-        zero = self._kernels.instructions.zero(8)
-        operations: list[dict[str, int]] = [{"kind": ROUND, "block": form.block, "zero": zero}]
+        operations: list[dict[str, int]] = [{"kind": ROUND, **self._rounding(form)}]
         for i in range(self._layers if self._crossed else 0):
             operations += [
                 self._matrix(PROJECT, f"{i}.cross_key", form),
@@ -167,8 +194,7 @@ class QuantizedDecoder:
         return self._program(operations)
 
     def _execute(self, program: np.ndarray, shape: Shape) -> None:
-        counters = self._counters[: len(program)]
-        counters[:] = 0
+        counters = np.zeros((len(program), 1 + self._threads, 8), np.int64)
         parts = (
             *(self._threads, program, counters, shape, self._groups, self._others, self._norms),
             *(self._places, self._cache, self._cross, self._buffers),
@@ -202,21 +228,49 @@ class QuantizedDecoder:
             row=np.zeros((threads, width), np.float32),
             scores=np.zeros((threads, max(capacity, 0 if states is None else states.shape[1]) + LANES), np.float32),
         )
-        self._counters = np.zeros((12 * self._layers + 2, 1 + threads, 8), np.int64)
         self._cache = empty_cache(self._layers, rows, self._heads, capacity)
+        self._cross = empty_cache(self._layers, rows, self._heads, 0)
         self._places = np.zeros(rows, np.int64)
-        self._cross = empty_cache(self._layers, rows, self._heads, 0 if states is None else states.shape[1])
-        if states is None:
-            return
-        if states.shape[0] != rows or states.shape[2] != width:
+        if states is not None and (states.shape[0] != rows or states.shape[2] != width):
             raise ValueError(f"Expected states ({rows}, places, {width}), got {states.shape}")
-        for row in range(rows):
-            heard = states[row] if mask is None else states[row][mask[row].astype(bool)]
-            self._places[row] = len(heard)
-            for first in range(0, len(heard), _CHUNK):
-                part = heard[first : first + _CHUNK]
-                self._buffers.x[: len(part)] = part
-                self._execute(self._crossing, Shape(1, len(part), first, row))
+        self._decoding = self._decoding_program([] if states is None else self._audiences(states, mask))
+
+    def _audiences(self, states: np.ndarray, mask: np.ndarray | None) -> list[_Audience]:
+        """Of all sequences that attend to anything; leaves folded weights, or keys and values in the cache."""
+        heard = [row if mask is None else row[mask[i].astype(bool)] for i, row in enumerate(states)]
+        folds = [pays(len(row), self._form.bits) for row in heard]
+        self._places[:] = [len(row) for row in heard]
+        kept = max((len(row) for row, folded in zip(heard, folds, strict=True) if not folded), default=0)
+        self._cross = empty_cache(self._layers, len(heard), self._heads, kept)
+        before, self._folded = self._folded, {}
+        audiences = []
+        for key, numbers in groupby(range(len(heard)), lambda i: heard[i].tobytes() if folds[i] else None):
+            first, *others = numbers
+            if key is None:
+                for row in (first, *others):
+                    self._keep(row, heard[row])
+            elif key and key not in self._folded:
+                self._folded[key] = before.get(key) or self._fold(heard[first])
+            if key != b"":
+                audiences.append(_Audience(first, 1 + len(others), None if key is None else self._folded[key]))
+        return audiences
+
+    def _keep(self, row: int, heard: np.ndarray) -> None:
+        """Puts the keys and values of what a sequence attends to, (places, width), into the cache."""
+        for first in range(0, len(heard), _CHUNK):
+            part = heard[first : first + _CHUNK]
+            self._buffers.x[: len(part)] = part
+            self._execute(self._crossing, Shape(1, len(part), first, row))
+
+    def _fold(self, heard: np.ndarray) -> list[Folded]:
+        """Each layer's cross-attention to `heard` (places, width)."""
+        places, width = heard.shape
+        told = []
+        for i in range(self._layers):
+            self._buffers.x[:places] = heard
+            self._execute(self._crossing[[0, 3 * i + 1, 3 * i + 2]], Shape(1, places, 0, 0))  # without keeping them
+            told.append(np.split(self._buffers.projected[:places, : 2 * width].copy(), 2, axis=1))
+        return list(self._pool.map(lambda i: fold(self._arrays, i, self._form.bits, *told[i]), range(self._layers)))
 
     def feed(self, inputs: np.ndarray) -> np.ndarray:
         """Appends inputs (rows, steps, width) to the sequences.

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
+from musicgen_ui.decoding import quantized
+from musicgen_ui.decoding.folding import fold, pays
 from musicgen_ui.decoding.kernels import available_instructions
 from musicgen_ui.decoding.packing import pack, quantize, unpack
 from musicgen_ui.decoding.quantized import QuantizedDecoder
@@ -93,6 +95,16 @@ def song():
     return inputs, states * mask[..., None], mask
 
 
+@pytest.fixture(scope="module")
+def long_song():
+    """Rows that hear more places than are folded, few, nothing, and again many."""
+    random = np.random.default_rng(2)
+    inputs = random.standard_normal((4, 40, WIDTH)).astype(np.float32)
+    states = random.standard_normal((4, 70, WIDTH)).astype(np.float32)
+    mask = np.arange(70) < np.array([70, 5, 0, 66])[:, None]
+    return inputs, states * mask[..., None], mask
+
+
 def fed(decoder, inputs, states=None, mask=None, steps=1):
     """Logits after every `steps` steps"""
     decoder.begin(len(inputs), CAPACITY, states, mask)
@@ -151,6 +163,47 @@ def test_masked_places_are_not_heard(stored, song):
     np.testing.assert_array_equal(fed(decoder, inputs, noise, mask), fed(decoder, inputs, states, mask))
     everything = fed(decoder, inputs, states, np.ones_like(mask))
     assert error(everything[1], fed(decoder, inputs, states, mask)[1]) > 0.01
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_places_too_many_to_fold_are_heard_beside_few(bits, float32, stored, long_song):
+    assert [pays(int(count), bits) for count in long_song[2].sum(1)] == [False, True, True, False]
+    decoder = QuantizedDecoder(stored[bits], bits)
+    together = fed(decoder, *long_song)
+    assert error(together, reference(float32, *long_song)) < LARGEST_ERROR[bits]
+    for row in range(4):
+        alone = fed(decoder, *(part[row : row + 1] for part in long_song))
+        np.testing.assert_array_equal(alone[0], together[row])
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_folded_weights_are_the_products_of_those_they_stand_for(bits, stored):
+    keys, values = np.random.default_rng(3).standard_normal((2, 7, WIDTH)).astype(np.float32)
+    places, scores, scores_scales, mixing, mixing_scales = fold(stored[bits], 1, bits, keys, values)
+    query, out = (
+        unpack(stored[bits][f"1.{name}"], stored[bits][f"1.{name}.scales"], bits)
+        for name in ("cross_query", "cross_out")
+    )
+    by_head = [x.reshape(7, HEADS, 64) for x in (keys, values)]
+    asked = np.einsum("phd,hdi->hpi", by_head[0], query.reshape(HEADS, 64, WIDTH)).reshape(-1, WIDTH) / 8
+    mixed = np.einsum("ohd,phd->ohp", out.reshape(WIDTH, HEADS, 64), by_head[1]).reshape(WIDTH, -1)
+    assert places == 7
+    assert error(unpack(scores, scores_scales, 8)[: HEADS * 7], asked) < 0.007
+    assert error(unpack(mixing, mixing_scales, 8)[:, : HEADS * 7], mixed) < 0.007
+
+
+def test_the_same_text_is_folded_once_and_another_anew(stored, song, monkeypatch):
+    inputs, states, mask = song
+    folds = []
+    monkeypatch.setattr(quantized, "fold", lambda *told: folds.append(told[1]) or fold(*told))
+    decoder = QuantizedDecoder(stored[8], 8)
+    first = fed(decoder, *song)
+    assert sorted(folds) == [0, 0, 1, 1]  # two layers, two texts
+    np.testing.assert_array_equal(fed(decoder, *song), first)
+    assert len(folds) == 4
+    other = fed(decoder, inputs, states[::-1].copy() * 0.5, mask[::-1])
+    assert len(folds) == 8
+    np.testing.assert_array_equal(fed(QuantizedDecoder(stored[8], 8), inputs, states[::-1] * 0.5, mask[::-1]), other)
 
 
 def test_without_cross_attention(song):
