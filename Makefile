@@ -48,7 +48,7 @@ train: $(VENV)-training/installed $(VENV)/app
 	$(VENV)-training/bin/python -m training.data --minutes 20
 	$(VENV)-training/bin/python -m training.codec --minutes 40
 	$(VENV)-training/bin/python -m training.encode
-	$(VENV)-training/bin/python -m training.redecode --minutes 30
+	$(VENV)-training/bin/python -m training.redecode --minutes 90
 	$(VENV)-training/bin/python -m training.encoder --minutes 60
 	$(VENV)-training/bin/python -m training.text_encoder --minutes 12
 	$(VENV)-training/bin/python -m training.language_model --minutes 150

@@ -1,9 +1,10 @@
-"""Teaches the codec's decoder the codes that language models learn from: python -m training.redecode --minutes 30
+"""Teaches the codec's decoder the codes that language models learn from: python -m training.redecode --minutes 90
 
 It has learnt from the nearest codes, but is to play those of training.encode, which change seldom; and what opens its
 gates was so far a line through the codes of seven frames. Now the second LSTM layer's idle units may remember what came
-before, and the gates may hear them. Codebooks, codes and the oscillators stay as they are. Needs training.codec and
-training.encode. Stop it at any time; started again it goes on. Leaves training/out/codec.safetensors.
+before, and the gates may hear them; and the sound's texture counts, by which instruments are told. Codebooks, codes and
+the oscillators stay as they are. Needs training.codec and training.encode. Stop it at any time; started again it goes
+on. Leaves training/out/codec.safetensors.
 """
 
 import argparse
@@ -32,12 +33,13 @@ from training.codec import (
 from training.encode import CODES, codes_file
 from training.models import CODEC_FILE, autocast, device_and_dtype, save_weights
 from training.oscillator_bank import FRAME_RATE, HOP
-from training.spectral import SpectralLoss
+from training.spectral import SpectralLoss, TextureLoss
 
 STATE = data.OUT / "redecoded.pt"
 BATCH, FRAMES = {"cuda": 64, "cpu": 3}, 75  # crops of a step, and their frames: some seconds to remember
 SHARDS = 40  # of clips in memory at most, 61 MB each
 LEARNING_RATE, WARM_UP = 1e-3, 100  # at its height, falls as a cosine over the time given; steps
+TEXTURE = 32.0  # weight of that loss
 GATES_SHARE = 0.4  # of that rate for what the gates hear of the codes themselves
 
 
@@ -73,7 +75,7 @@ def evaluate(model, clips: np.ndarray, codes: torch.Tensor) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30, help="in all, with what earlier calls have used")
+    parser.add_argument("--minutes", type=float, default=90, help="in all, with what earlier calls have used")
     options = parser.parse_args()
     device, dtype = device_and_dtype()
     torch.manual_seed(int(time.time()))
@@ -84,7 +86,7 @@ def main() -> None:
     groups = [{"params": gates, "share": GATES_SHARE}, {"params": [memory], "share": 1.0}]
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=BETAS, weight_decay=0.0)
     books = [layer.codebook.embed for layer in model.quantizer.layers]
-    spectral, pool = SpectralLoss().to(device), Pool(device)
+    spectral, texture, pool = SpectralLoss().to(device), TextureLoss().to(device), Pool(device)
     clips = held_out_clips()
     codes = np.load(codes_file(data.shard_file(0, "held-out")))["codes"][:HELD_OUT_CLIPS]
     known = torch.from_numpy(codes[..., : int(HELD_OUT_SECONDS * FRAME_RATE)]).long().to(device)
@@ -104,7 +106,7 @@ def main() -> None:
 
     print(evaluate(model, clips, known), flush=True)
     evaluated = now = time.perf_counter()
-    before, first_step, sums = spent, step, torch.zeros(2, device=device)
+    before, first_step, sums = spent, step, torch.zeros(3, device=device)
     try:
         while spent < 60 * options.minutes:
             now, last = time.perf_counter(), now
@@ -118,18 +120,18 @@ def main() -> None:
             latents = sum(F.embedding(codes[:, k], book) for k, book in enumerate(books)).transpose(1, 2)
             with autocast(device, dtype):
                 made = model.decoder(latents)[:, 0, : true.shape[1]].float()
-            mel, stft = spectral(made, true)
+            (mel, stft), statistics = spectral(made, true), texture(made, true)
             optimizer.zero_grad()
-            (MEL * mel + STFT * stft).backward()
+            (MEL * mel + STFT * stft + TEXTURE * statistics).backward()
             torch.nn.utils.clip_grad_norm_([*gates, memory], CLIP_GRADIENT)
             optimizer.step()
             step += 1
-            sums += torch.stack([mel, stft]).detach()
+            sums += torch.stack([mel, stft, statistics]).detach()
             tell = TELL_STEPS[device.type]
             if step % tell == 0:
                 speed = (step - first_step) / max(1e-9, spent - before)
                 told = " ".join(f"{float(value) / tell:.3f}" for value in sums)
-                print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s): mel, stft {told}", flush=True)
+                print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s): mel, stft, texture {told}", flush=True)
                 sums.zero_()
             if now - evaluated > EVALUATE_SECONDS:
                 save()

@@ -12,6 +12,8 @@ from training.oscillators import SAMPLE_RATE
 MEL_SCALES = ((8192, 256), (2048, 128), (512, 48), (128, 12))
 STFT_WINDOWS = (8192, 2048, 512)  # of the mel scales' windows, those whose spectra are compared bin by bin as well
 FLOOR = 1e-5
+TEXTURE_SCALES = ((2048, 96), (1024, 64), (512, 40))  # window, mel bands
+LOUD, QUIET = 0.95, 0.2  # quantiles, how far apart tells how a band comes and goes
 
 
 def spectrum(audio: torch.Tensor, window: int) -> torch.Tensor:
@@ -42,3 +44,33 @@ class SpectralLoss(nn.Module):
                 stft = stft + F.l1_loss(a.clamp_min(FLOOR).log10(), b.clamp_min(FLOOR).log10())
                 stft = stft + (a - b).norm() / b.norm().clamp_min(1e-4)
         return mel / len(MEL_SCALES), stft / len(STFT_WINDOWS)
+
+
+class TextureLoss(nn.Module):
+    """L1 of what each mel band is like over time: mean, spread, rises and height of its level.
+
+    A decoder that only ever plays the likeliest spectrum plays too smoothly: frame by frame that is as near as it gets,
+    but attacks are dull and gaps are filled, and an instrument is known by both. Statistics over a second or two don't
+    say when, so they leave it free to be as lively as the true sound (McDermott & Simoncelli 2011).
+    """
+
+    def __init__(self):
+        super().__init__()
+        for window, bands in TEXTURE_SCALES:
+            filters = mel_filters(SAMPLE_RATE, window, bands).astype(np.float32)
+            self.register_buffer(f"filters_{window}", torch.from_numpy(filters))
+
+    def forward(self, made: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        """(batch, samples) float32 each → mean difference in powers of ten."""
+        total = 0
+        both = torch.cat([made, true])
+        for window, _ in TEXTURE_SCALES:
+            power = getattr(self, f"filters_{window}") @ spectrum(both, window).abs().square()
+            level = power.clamp_min(FLOOR**2).log10() / 2  # (batch, bands, frames)
+            rises = (level[..., 1:] - level[..., :-1]).clamp_min(0).mean(-1)
+            spread = (level.var(-1, unbiased=False) + 1e-4).sqrt()
+            height = level.quantile(LOUD, -1) - level.quantile(QUIET, -1)
+            for statistic in (level.mean(-1), spread, 4 * rises, height):  # rises are rare
+                a, b = statistic.chunk(2)
+                total = total + F.l1_loss(a, b)
+        return total / (4 * len(TEXTURE_SCALES))
