@@ -147,6 +147,11 @@ def write_whole(path: Path, content: bytes) -> None:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
     except OSError as fault:
-        if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise MachineError("error.disk_full", name=path.name) from fault
-        raise MachineError("error.cannot_write", name=path.name, reason=fault.strerror or str(fault)) from fault
+        raise cannot_write(path.name, fault) from fault
+
+
+def cannot_write(name: str, fault: OSError) -> MachineError:
+    """What to say where `name` can't be written."""
+    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return MachineError("error.disk_full", name=name)
+    return MachineError("error.cannot_write", name=name, reason=fault.strerror or str(fault))

@@ -167,6 +167,8 @@ def _worth_another_try(fault: Exception) -> bool:
     if isinstance(fault, HfHubHTTPError):
         status = fault.response.status_code if fault.response is not None else 0
         return status == 429 or status >= 500
+    if isinstance(fault, requests.HTTPError):  # of a hub that hf_hub_download has asked six times
+        return False
     return isinstance(fault, (requests.RequestException, TimeoutError))
 
 
@@ -178,10 +180,11 @@ def _of_wrong_size(fault: Exception) -> bool:
 
 def _hub_answer(fault: Exception) -> Exception:
     """What the hub said, where hf_hub_download calls it "no network and not in the cache" (itself a HfHubHTTPError)."""
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    import requests
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     cause = fault.__cause__
-    return cause if isinstance(fault, LocalEntryNotFoundError) and isinstance(cause, HfHubHTTPError) else fault
+    return cause if isinstance(fault, LocalEntryNotFoundError) and isinstance(cause, requests.HTTPError) else fault
 
 
 def _in_one_sentence(fault: Exception, hub_id: str) -> AppError | None:
@@ -189,24 +192,30 @@ def _in_one_sentence(fault: Exception, hub_id: str) -> AppError | None:
     from huggingface_hub import constants
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
     )
 
-    fault = _hub_answer(fault)
+    fault, endpoint = _hub_answer(fault), _without_password(constants.ENDPOINT)
     if isinstance(fault, (RepositoryNotFoundError, GatedRepoError, HFValidationError)):
         return InputError("error.hub_no_model", model=hub_id)
     if isinstance(fault, OfflineModeIsEnabled):
-        return MachineError("error.hub_offline", model=hub_id, endpoint=constants.ENDPOINT)
-    if isinstance(fault, HfHubHTTPError) and fault.response is not None:
+        return MachineError("error.hub_offline", model=hub_id, endpoint=endpoint)
+    if isinstance(fault, requests.HTTPError) and fault.response is not None:
         return MachineError("error.hub_answered", model=hub_id, status=fault.response.status_code)
     if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
         return MachineError("error.disk_full", name=hub_id)
     if isinstance(fault, PermissionError):
         return MachineError("error.cannot_write", name=hub_id, reason=fault.strerror)
     if isinstance(fault, (requests.RequestException, LocalEntryNotFoundError, TimeoutError, OSError)):
-        return MachineError("error.hub_offline", model=hub_id, endpoint=constants.ENDPOINT)
+        return MachineError("error.hub_offline", model=hub_id, endpoint=endpoint)
     return None
+
+
+def _without_password(address: str) -> str:
+    """`address` without the user's name and password that a mirror may want."""
+    before, _, host = address.rpartition("@")
+    scheme = before.partition("://")[0] + "://" if "://" in before else ""
+    return scheme + host

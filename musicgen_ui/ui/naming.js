@@ -31,7 +31,11 @@ class Names {
     for (const words of this.element.querySelectorAll("[data-of]")) {
       const { of, as, theirs } = words.dataset;
       const ours = words.textContent;
-      all(of, (element) => set(element, as, theirs ? element.getAttribute(as).replace(theirs, ours) : ours));
+      if (as === "text") {
+        all(of, (element) => element.textContent === theirs && ours !== theirs && (element.textContent = ours));
+      } else {
+        all(of, (element) => set(element, as, theirs ? element.getAttribute(as).replace(theirs, ours) : ours));
+      }
     }
   }
 }

@@ -26,9 +26,13 @@ _ENGLISH = {
     " seconds": "page.names.seconds",
     "Upload file": "page.names.upload",
     "Record audio": "page.names.record",
+    "Trim audio to selection": "page.names.trim",
+    "Reset audio": "page.names.untrim",
     "Drop CSV or TSV files here to import data into dataframe": "page.names.table",
 }
-"""what Gradio 6.17 says in English to everyone → key of its words"""
+"""what Gradio 6.17 calls things in English for everyone → key of its words"""
+_WRITTEN = {"Trim": "page.names.cut", "Cancel": "page.names.cancel"}
+"""what it writes on buttons in English for everyone → key of its words"""
 
 
 def build_names(page: gr.Blocks) -> None:
@@ -42,12 +46,13 @@ def build_names(page: gr.Blocks) -> None:
 
 
 def names_html(language: str) -> str:
-    """All names as data for naming.js: `data-of` what, `data-as` which attribute, `data-theirs` in place of what."""
+    """As data for naming.js: `data-of` what, `data-as` which attribute or "text", `data-theirs` in place of what."""
     names = [_name(selector, attribute, say(language, key)) for selector, (attribute, key) in _NAMELESS.items()]
     for theirs, key in _ENGLISH.items():
         ours = say(language, key)
         if ours != theirs:
             names.append(_name(f'[aria-label*="{theirs}"]', "aria-label", ours, theirs))
+    names += [_name("button.text-button", "text", say(language, key), theirs) for theirs, key in _WRITTEN.items()]
     return "".join(names)
 
 

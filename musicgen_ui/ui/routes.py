@@ -3,12 +3,13 @@
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from musicgen_ui.audio import FORMATS
 from musicgen_ui.errors import MachineError
 from musicgen_ui.journal import Journal
+from musicgen_ui.locales import choose_language
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.surface import Engine
@@ -29,8 +30,8 @@ def make_routes(broadcasts: Broadcasts, sessions: Sessions) -> list[BaseRoute]:
             raise HTTPException(404)
         try:
             return FileResponse(shelf.zipped(), media_type="application/zip", filename="takes.zip")
-        except OSError:
-            raise HTTPException(507) from None
+        except MachineError as fault:
+            return _said(fault, request)
 
     def take(request: Request) -> Response:
         """One take as FORMATS have it, made when it is first asked for."""
@@ -41,8 +42,8 @@ def make_routes(broadcasts: Broadcasts, sessions: Sessions) -> list[BaseRoute]:
             raise HTTPException(404)
         try:
             path = kept.file(suffix)
-        except MachineError:
-            raise HTTPException(507) from None
+        except MachineError as fault:
+            return _said(fault, request)
         return FileResponse(path, filename=path.name)
 
     return [
@@ -50,6 +51,12 @@ def make_routes(broadcasts: Broadcasts, sessions: Sessions) -> list[BaseRoute]:
         Route("/takes/{folder}.zip", takes),
         Route("/takes/{folder}/take-{number:int}.{suffix}", take),
     ]
+
+
+def _said(fault: MachineError, request: Request) -> Response:
+    """Why a file can't be written, in the reader's language."""
+    language = choose_language(request.headers.get("accept-language"))
+    return PlainTextResponse(fault.in_language(language), 507, _FRESH)
 
 
 def make_owners_routes(engine: Engine, journal: Journal) -> list[BaseRoute]:

@@ -1,5 +1,6 @@
 """The takes that the page keeps for a browser: their sound as files, and what the user has made of them."""
 
+import contextlib
 import io
 import secrets
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from musicgen_ui.audio import write_audio, write_whole
+from musicgen_ui.audio import cannot_write, write_audio, write_whole
 from musicgen_ui.errors import InputError
 from musicgen_ui.hearing import Heard, hear
 from musicgen_ui.limits import Limits
@@ -159,14 +160,20 @@ class Shelf:
             self.takes[number].name = " ".join(name.split())[:_NAME].strip()
 
     def zipped(self) -> Path:
-        """All takes as WAV files in one archive; the next call replaces it. Raises OSError when the disk is full."""
+        """All takes as WAV files in one archive; the next call replaces it. MachineError when the disk is full."""
         path = self.folder / "takes.zip"
         partial = self.folder / f"takes-{secrets.token_hex(4)}.part"  # another tab may ask at the same time
-        with zipfile.ZipFile(partial, "w", strict_timestamps=False) as archive:  # a clock may say 1970
-            for number in sorted(self.takes):
-                take = self.takes[number]
-                archive.write(take.wav, _file_name(take))
-        partial.replace(path)
+        try:
+            with zipfile.ZipFile(partial, "w", strict_timestamps=False) as archive:  # a clock may say 1970
+                for number in sorted(self.takes):
+                    take = self.takes[number]
+                    archive.write(take.wav, _file_name(take))
+            partial.replace(path)
+        except OSError as fault:
+            raise cannot_write(path.name, fault) from fault
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
         return path
 
     def remove(self) -> None:

@@ -247,19 +247,24 @@ def _wire_settings(page: gr.Blocks, advice: Advice, s: Sections) -> None:
     ]
     opened = page.load(advice.opened, [s.controls.model, s.changes], told, **_SMALL)
     filled: dict[str, Any] = {"outputs": s.filled, **_SMALL}
+    reopened = opened.then(advice.reopen, [s.kept, s.changes], **filled)
     for event in (
         s.controls.restore.upload(advice.restore, [s.controls.restore, s.changes, s.inputs.clip], **filled),
         s.dropped.upload(advice.restore, [s.dropped, s.changes, s.inputs.clip], **filled),
         s.result.tray.restore(advice.restore_take, s.changes, **filled),
-        opened.then(advice.reopen, [s.kept, s.changes], **filled),
+        reopened,
     ):
         event.then(advice.config_table, table, s.config, **_SMALL)
     remembered = s.remembered
     assert tuple(remembered) == REMEMBERED
     fields = list(remembered.values())
-    changed = [getattr(field, "input") for field in fields if field is not s.inputs.tab]  # noqa: B009 (mypy: events)
-    js = f"(...values) => Object.fromEntries({json.dumps(REMEMBERED)}.map((name, i) => [name, values[i]]))"
-    gr.on([*changed, s.generate.click], None, fields, s.kept, js=js, api_visibility="private")
+    # Whoever changes a field, a chip or a file too; but what a page starts with mustn't go before what was kept.
+    reopened.then(None, None, None, js="() => { window.settingsReopened = true; }", api_visibility="private")
+    names = json.dumps(REMEMBERED)
+    now = f"Object.fromEntries({names}.map((name, i) => [name, values[i]]))"
+    js = f"(kept, ...values) => (window.settingsReopened ? {now} : kept)"
+    changed = [getattr(field, "change") for field in fields]  # noqa: B009 (mypy: events)
+    gr.on([*changed, s.generate.click], None, [s.kept, *fields], s.kept, js=js, api_visibility="private")
     s.controls.link.click(None, fields, None, js=_link_script(), api_visibility="private")
 
 

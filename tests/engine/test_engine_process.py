@@ -5,10 +5,12 @@ import itertools
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 
 from musicgen_ui.engine import Engine
@@ -168,6 +170,24 @@ def test_a_worker_killed_before_it_heard_of_a_request_serves_it_anew(engine):
         time.sleep(0.05)
     os.kill(worker_pid(engine), signal.SIGKILL)
     assert finished(job).takes[0].complete
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process's address space has a limit on Linux alone")
+def test_memory_that_runs_out_is_told_and_the_next_request_works(engine):
+    small, large = request(engine="int8"), request(Settings(1_500), engine="int8", takes=4)
+    finished(engine.submit(small))
+    pid = worker_pid(engine)
+    process = psutil.Process(pid)
+    _, most = before = process.rlimit(psutil.RLIMIT_AS)
+    process.rlimit(psutil.RLIMIT_AS, (process.memory_info().vms + (4 << 20), most))
+    try:
+        with pytest.raises(MachineError) as fault:
+            finished(engine.submit(large))
+    finally:
+        process.rlimit(psutil.RLIMIT_AS, before)
+    assert (fault.value.key, fault.value.params) == ("error.out_of_memory", {"model": "nano"})
+    assert finished(engine.submit(small)).takes[0].complete
+    assert worker_pid(engine) == pid
 
 
 def test_a_worker_that_hangs_is_taken_for_dead():

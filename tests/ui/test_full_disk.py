@@ -2,18 +2,22 @@
 
 import errno
 import os
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 import soundfile
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from musicgen_ui.limits import Limits
 from musicgen_ui.locales import catalogue
 from musicgen_ui.request import Settings
 from musicgen_ui.ui.api import Api
 from musicgen_ui.ui.broadcast import Broadcasts
+from musicgen_ui.ui.routes import make_routes
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import Sessions
 from tests.ui.fake_engine import FakeEngine
@@ -83,3 +87,34 @@ def test_the_page_says_so_and_goes_on(disk: SimpleNamespace) -> None:
     disk.room = 10**9
     *_, last = runs.generate(**asked)
     assert 'data-state="done"' in last[0]
+
+
+@pytest.mark.parametrize(("language", "locale"), [("en-GB,en;q=0.8", "en"), ("zh-CN", "zh-CN")])
+def test_a_download_says_so_and_leaves_nothing_behind(
+    disk: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, language: str, locale: str
+) -> None:
+    """The archive of all takes, and a take in a format that is made when it is asked for."""
+    sessions = Sessions()
+    disk.room = 10**9
+    session = sessions.open("tab", "k" * 32)
+    Api(FakeEngine(LIMITS, 0, 0), sessions, LIMITS).text(prompt="x", max_new_tokens=28, request=READER)
+    folder = session.shelf.folder.name
+    before = files_in(disk.folder)
+
+    def write(*given: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with TestClient(
+        Starlette(routes=make_routes(Broadcasts(), sessions)), headers={"accept-language": language}
+    ) as client:
+        paths = {f"/takes/{folder}.zip": "takes.zip", f"/takes/{folder}/take-1.flac": "take-1.flac"}
+        disk.room = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(zipfile.ZipFile, "write", write)
+            for path, name in paths.items():
+                answer = client.get(path)
+                assert answer.status_code == 507
+                assert answer.text == catalogue(locale)["error.disk_full"].format(name=name)
+        assert files_in(disk.folder) == before
+        disk.room = 10**9
+        assert [client.get(path).status_code for path in paths] == [200, 200]

@@ -3,8 +3,10 @@
 import re
 import shutil
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 from gradio_client import Client
@@ -123,6 +125,20 @@ def test_stop_keeps_the_sound(page: Page) -> None:
     expect(page.get_by_role("status").filter(has_text=stopped)).to_be_visible(timeout=30_000)
     sound, rate = downloaded(page, "WAV")
     assert 0.3 < len(sound) / rate < 29
+
+
+def test_an_engine_that_is_killed_is_told_and_the_next_request_works(real_app: str, page: Page) -> None:
+    make_short(page, 1_500)
+    describe(page, "a long piece")
+    button(page, "page.generate").click()
+    expect(page.get_by_text(re.compile(r"[1-9]\d+ of 1500 tokens"))).to_be_visible(timeout=PATIENCE)
+    port = urlsplit(real_app).port
+    [app] = {c.pid for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
+    max(psutil.Process(app).children(), key=lambda child: child.memory_info().rss).kill()
+    expect(page.get_by_role("alert").filter(has_text=words("error.engine_killed"))).to_be_visible(timeout=PATIENCE)
+    make_short(page, TOKENS)
+    generate(page)
+    assert downloaded(page, "WAV")[1] == 32_000
 
 
 def test_two_users_one_of_them_chinese(real_app: str, open_page: Callable[..., Page]) -> None:

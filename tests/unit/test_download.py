@@ -129,11 +129,57 @@ def test_a_hub_that_is_busy_is_asked_again(status, repositories, tmp_path):
     assert_progress_is_monotone_and_ends(answer["heard"], hub)
 
 
-def test_a_hub_that_stays_broken_gives_a_sentence(repositories, tmp_path):
-    with serving(repositories["shards"], status=429, refusals=1_000) as hub:
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_hub_that_stays_broken_gives_a_sentence(status, repositories, tmp_path):
+    with serving(repositories["shards"], status=status, refusals=1_000) as hub:
         answer = fetch(hub.endpoint, tmp_path)
     assert (answer["kind"], answer["error"]) == ("MachineError", "error.hub_answered")
-    assert answer["params"]["status"] == 429
+    assert answer["params"]["status"] == status
+
+
+# Of the process that downloads too, which is a new one: Python runs a module of this name when it starts.
+FULL_DISK = """
+import collections, errno, os, shutil
+usage = shutil.disk_usage
+if "{when}" == "before":
+    shutil.disk_usage = lambda path: usage(path)._replace(free=1_000_000)
+else:
+    import builtins
+    really = builtins.open
+
+    def full(file, mode="r", *given, **named):
+        opened = really(file, mode, *given, **named)
+        if str(file).endswith(".incomplete"):
+            def write(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return Full(opened, write)
+        return opened
+
+    class Full:
+        def __init__(self, file, write):
+            self.file, self.write = file, write
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+        def __enter__(self):
+            return self
+        def __exit__(self, *fault):
+            self.file.close()
+
+    builtins.open = full
+    import pathlib
+    pathlib.Path.open = lambda self, mode="r", *given, **named: full(str(self), mode, *given, **named)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "while it comes"])
+def test_a_disk_that_is_full_is_told_and_the_next_try_works(when, repositories, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(FULL_DISK.replace("{when}", when))
+    home = tmp_path / "home"
+    with serving(repositories["one"]) as hub:
+        answer = fetch(hub.endpoint, home, PYTHONPATH=f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+        assert (answer["kind"], answer["error"]) == ("MachineError", "error.disk_full")
+        assert answer["params"] == {"name": REPOSITORY}
+        assert "folder" in fetch(hub.endpoint, home)
 
 
 def test_a_file_of_the_wrong_size_is_fetched_again(repositories, tmp_path):
@@ -148,6 +194,13 @@ def test_offline_names_the_endpoint(environment, tmp_path):
     answer = fetch("http://127.0.0.1:9", tmp_path, **environment)
     assert (answer["kind"], answer["error"]) == ("MachineError", "error.hub_offline")
     assert "http://127.0.0.1:9" in answer["sentence"]
+
+
+def test_a_mirrors_password_is_told_to_nobody(tmp_path):
+    answer = fetch("http://somebody:secret@127.0.0.1:9", tmp_path)
+    assert answer["error"] == "error.hub_offline"
+    assert answer["params"]["endpoint"] == "http://127.0.0.1:9"
+    assert "secret" not in answer["sentence"]
 
 
 @pytest.mark.parametrize("repository", ["nobody/nothing", "not an id", "a/b/c"])

@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -115,12 +116,17 @@ def test_a_takes_file_with_wrong_tags(kind, tmp_path):
 def test_a_file_that_names_another_opens_none(name, tmp_path):
     secret = tmp_path / "secret.wav"
     secret.write_bytes(WHOLE["WAV"])
-    listed = f'#EXTM3U\n#EXTINF:1,x\n{secret}\nfile://{secret}\n[playlist]\nFile1={secret}\nFILE "{secret}" WAVE\n'
-    path = tmp_path / name
-    path.write_text(listed)
-    with pytest.raises(InputError) as told:
-        read_clip(path, LIMITS)
-    assert told.value.key == "error.clip_unreadable"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/a.wav"
+        listed = f"#EXTM3U\n#EXTINF:1,x\n{secret}\nfile://{secret}\n{address}\n[playlist]\nFile1={secret}\n"
+        path = tmp_path / name
+        path.write_text(f'{listed}File2={address}\nFILE "{secret}" WAVE\n')
+        with pytest.raises(InputError) as told:
+            read_clip(path, LIMITS)
+        assert told.value.key == "error.clip_unreadable"
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody has called
+            server.accept()
 
 
 # Small files that unpack to much: each in a process of its own, whose memory is measured

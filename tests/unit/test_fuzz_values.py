@@ -96,7 +96,7 @@ class Answering:
 API = {
     "unconditional": [*SETTINGS, "seed", "takes", "model", "engine"],
     "text": ["prompt", *SETTINGS, "seed", "takes", "model", "engine"],
-    "audio": ["prompt", "audio", "mode", *SETTINGS, "seed", "takes", "model", "engine"],
+    "audio": ["prompt", "audio", "mode", "without_drums", *SETTINGS, "seed", "takes", "model", "engine"],
 }
 
 
@@ -169,8 +169,8 @@ def test_a_file_whose_name_is_no_text(nothing_made, monkeypatch, capfdbinary, tm
 
 
 OPTIONS = ["--unconditional", "--audio", "--mode", "--model", "--engine", "--from", "--seconds", "--max-new-tokens",
-           "--guidance", "--greedy", "--temperature", "--top-k", "--top-p", "--seed", "--takes", "--out", "--json",
-           "-x", "--", "--seconds=", "--out=x.ogg"]  # fmt: skip
+           "--guidance", "--greedy", "--without-drums", "--loop", "--temperature", "--top-k", "--top-p",
+           "--seed", "--takes", "--out", "--json", "-x", "--", "--seconds=", "--out=x.ogg"]  # fmt: skip
 
 
 @pytest.fixture

@@ -63,6 +63,24 @@ def test_how_long_something_takes_is_told_by_a_clock_that_nobody_sets(path):
     assert not {f"time.{name}" for name in names} & imported(path)
 
 
+@pytest.mark.parametrize("path", [*ENGINE, *PAGE], ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_runs_a_program_or_words_as_code(path):
+    """No shell, nothing evaluated, nothing unpickled but what a replica of the app's own says."""
+    modules = imported(path)
+    assert not roots(modules) & {"subprocess", "pty", "code", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+    assert "pickle" not in roots(modules) or path.name == "replicas.py"
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name):
+            assert node.id not in ("eval", "exec", "compile", "__import__"), f"line {node.lineno}"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            assert not re.match(r"system|popen|exec[lv]|spawn|posix_spawn|startfile|fork", node.attr), (
+                f"line {node.lineno}"
+            )
+        if isinstance(node, ast.keyword):
+            trusting = node.arg in ("shell", "trust_remote_code", "allow_pickle")
+            assert not (trusting and getattr(node.value, "value", True)), f"line {node.lineno}"
+
+
 @pytest.mark.parametrize("path", sorted((PACKAGE / "ui").glob("*.js")), ids=lambda path: path.name)
 def test_nor_does_a_script_ask_the_time_of_day(path):
     assert not re.search(r"\bDate\b", path.read_text(encoding="utf-8"))

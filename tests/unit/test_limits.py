@@ -1,6 +1,7 @@
 """Limits: what the machine can bear, what its owner says instead, and the one sentence for what can't be."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -37,6 +38,18 @@ def test_its_owner_overrides_every_limit():
     assert {getattr(chosen, field.name) for field in fields(Limits) if field.name != "queue"} == {1}
     for field in fields(Limits):
         assert type(getattr(chosen, field.name)) is field.type, field.name
+
+
+def test_security_md_tells_every_limit_and_its_default():
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ([^|]+) \|", (ROOT / "SECURITY.md").read_text("utf-8"), re.MULTILINE)
+    told = {name: row[1] for row in rows for name in re.findall(r"\w+", row[0])}
+    assert set(told) == {field.name for field in fields(Limits)}
+    units = {"clip_bytes": 1 << 20, "clips_bytes": 1 << 20, "free_disk_bytes": 10**9, "forgotten_seconds": 3600}
+    by_the_machine = {"queue", "queue_per_address", "sessions", "own_models"}
+    for field in fields(Limits):
+        if field.name not in by_the_machine:
+            number = f"{int(field.default) // units.get(field.name, 1):,}"
+            assert re.search(rf"(?<![\d,]){number}(?!\d)", told[field.name]), field.name
 
 
 @pytest.mark.parametrize(("queue", "per_address"), [(1, 1), (2, 1), (5, 2), (40, 20)])

@@ -94,6 +94,19 @@ def test_as_many_run_at_once_as_there_are_runners_and_the_places_are_true(by_han
     assert runners[0].turns == [job.number for job in (first, second, third, fourth)]
 
 
+def test_progress_reaches_only_who_asked(by_hand):
+    engine, runners = by_hand
+    jobs = [engine.submit(request(), f"user {n}") for n in range(2)]
+    for job in jobs:
+        until(job, Generating)
+    for number, job in enumerate(jobs):
+        for done in range(5):
+            whose(runners, job).told.put(Generating(done, 100 + number, 0.0))
+        whose(runners, job).told.put(Finished(()))
+    for number, job in enumerate(jobs):
+        assert {event.total for event in job if isinstance(event, Generating)} == {100 + number}
+
+
 def test_a_stop_reaches_the_runner_that_has_the_request(by_hand):
     engine, runners = by_hand
     jobs = [engine.submit(request(), f"user {n}") for n in range(3)]
