@@ -158,11 +158,12 @@ def _cuts(samples: np.ndarray, sampling_rate: int, start: float, seconds: float)
     first = max(0, math.floor(min((start - _BEFORE) * sampling_rate, count - length)))
     last = max(first, math.floor(min(start * sampling_rate, count - length + slack)))
     rising = np.flatnonzero((mono[:-1] < 0) & (mono[1:] >= 0)) + 1
-    places = np.unique([*rising, first, last, count])  # in silence nothing rises
     padded = np.pad(samples, ((0, 0), (window, window)))
     best, choice = math.inf, (first, min(count, round(first + length)))
-    for cut in places[(places >= first) & (places <= last)]:
-        for end in places[np.abs(places - cut - length) <= slack]:
+    starts = rising[(rising >= first) & (rising <= last)]
+    for cut in starts if starts.size else (first, last):  # in silence nothing rises
+        ends = rising[np.abs(rising - cut - length) <= slack]
+        for end in ends if ends.size else (min(count, round(cut + length)),):
             apart = padded[:, cut : cut + 2 * window] - padded[:, end : end + 2 * window]
             difference = float((apart**2).sum())
             if difference < best:

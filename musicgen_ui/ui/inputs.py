@@ -10,7 +10,7 @@ from gradio.i18n import I18nData
 
 from musicgen_ui.locales import DEFAULT_LANGUAGE, catalogue
 from musicgen_ui.paths import EXAMPLES
-from musicgen_ui.ui.prompt_help import PromptHelp, build_hint, build_prompt_help
+from musicgen_ui.ui.prompt_help import Hint, PromptHelp, build_hint, build_prompt_help
 from musicgen_ui.ui.strings import say, text
 
 SOUNDS = (".wav", ".ogg", ".flac", ".mp3")
@@ -30,10 +30,12 @@ class Inputs:
     tab: gr.Textbox
     """the open tab's id, kept by the browser so that no click can be ahead of it"""
     prompts: gr.Textbox
+    prompts_hint: Hint
     clip: gr.Audio
     mode: gr.Radio
     mode_note: gr.HTML
     description: gr.Textbox
+    description_hint: Hint
     more_clips: gr.File
     help: PromptHelp
     without_drums: gr.Checkbox
@@ -58,17 +60,33 @@ def build_inputs(examples: Path = EXAMPLES) -> Inputs:
             )
             hint = build_hint()
             _chips(PROMPTS, prompts)
-            help_ = build_prompt_help(hint)
+            help_ = build_prompt_help()
         with gr.Tab(text("page.tab.audio"), id="audio", render_children=True) as audible:
-            clip, mode, mode_note, without_drums, tune, description, more_clips = _build_audio(examples)
+            clip, mode, mode_note, without_drums, tune, description, description_hint, more_clips = _build_audio(
+                examples
+            )
     for page, name in ((unconditional, "unconditional"), (described, "text"), (audible, "audio")):
         page.select(None, None, [tab], js=f"() => '{name}'", api_visibility="private")
-    return Inputs(tabs, tab, prompts, clip, mode, mode_note, description, more_clips, help_, without_drums, tune)
+    return Inputs(
+        tabs,
+        tab,
+        prompts,
+        hint,
+        clip,
+        mode,
+        mode_note,
+        description,
+        description_hint,
+        more_clips,
+        help_,
+        without_drums,
+        tune,
+    )
 
 
 def _build_audio(
     examples: Path,
-) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Checkbox, gr.HTML, gr.Textbox, gr.File]:
+) -> tuple[gr.Audio, gr.Radio, gr.HTML, gr.Checkbox, gr.HTML, gr.Textbox, Hint, gr.File]:
     clip = gr.Audio(
         type="filepath",
         sources=["upload", "microphone"],
@@ -101,6 +119,7 @@ def _build_audio(
         placeholder=text("page.description.placeholder"),
         elem_id="mg-description",
     )
+    hint = build_hint()
     with gr.Accordion(text("page.more_clips"), open=False, elem_classes="mg-fold"):
         gr.HTML(f'<p class="mg-note">{text("page.more_clips.info")}</p>')
         more_clips = gr.File(
@@ -111,7 +130,7 @@ def _build_audio(
             height=140,
             elem_classes="mg-files",
         )
-    return clip, mode, mode_note, without_drums, tune, description, more_clips
+    return clip, mode, mode_note, without_drums, tune, description, hint, more_clips
 
 
 def mode_choices(language: str) -> list[tuple[str, str]]:

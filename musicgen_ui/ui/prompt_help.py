@@ -34,6 +34,18 @@ _LOCAL: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"
 
 
 @dataclass(frozen=True)
+class Hint:
+    """Below a prompt: what of its Chinese a model that knows only English can be told."""
+
+    chinese: gr.Textbox
+    """the prompt, where it has Chinese in it"""
+    line: gr.HTML
+    english: gr.Textbox
+    """the prompt that the button takes over"""
+    take_over: gr.Button
+
+
+@dataclass(frozen=True)
 class PromptHelp:
     genre: gr.Radio
     instruments: gr.CheckboxGroup
@@ -47,12 +59,6 @@ class PromptHelp:
     """what the blocks say now"""
     written: gr.Textbox
     """what of the prompt is the blocks'"""
-    chinese: gr.Textbox
-    """the prompt, where it has Chinese in it"""
-    hint: gr.HTML
-    english: gr.Textbox
-    """the prompt that the button takes over"""
-    take_over: gr.Button
 
     @property
     def blocks(self) -> list[gr.components.Component]:
@@ -60,17 +66,16 @@ class PromptHelp:
         return [self.genre, self.instruments, self.moods, self.tempo, self.key]
 
 
-def build_hint() -> tuple[gr.Textbox, gr.HTML, gr.Textbox, gr.Button]:
-    """The line below the prompt; style.css shows it when it says something, and the button when there is English."""
+def build_hint() -> Hint:
+    """style.css shows it when it says something, and the button when there is English."""
     chinese, english = _hidden("chinese"), _hidden("english")
-    with gr.Row(elem_id="mg-english", elem_classes="mg-chips"):
-        hint = gr.HTML(elem_id="mg-hint")
+    with gr.Row(elem_classes=["mg-chips", "mg-english"]):
+        line = gr.HTML(elem_classes="mg-hint")
         take_over = gr.Button(text("page.hint.use"), size="sm", min_width=0)
-    return chinese, hint, english, take_over
+    return Hint(chinese, line, english, take_over)
 
 
-def build_prompt_help(hint: tuple[gr.Textbox, gr.HTML, gr.Textbox, gr.Button]) -> PromptHelp:
-    chinese, line, english, take_over = hint
+def build_prompt_help() -> PromptHelp:
     sentence, written = _hidden("sentence"), _hidden("written")
     with gr.Accordion(text("page.blocks"), open=False, elem_classes=["mg-fold", "mg-blocks"]):
         with gr.Row(elem_classes="mg-chips"):
@@ -93,14 +98,10 @@ def build_prompt_help(hint: tuple[gr.Textbox, gr.HTML, gr.Textbox, gr.Button]) -
         clear,
         sentence,
         written,
-        chinese,
-        line,
-        english,
-        take_over,
     )
 
 
-def wire_prompt_help(page: gr.Blocks, shown: PromptHelp, prompts: gr.Textbox, model: gr.Dropdown) -> None:
+def wire_prompt_help(page: gr.Blocks, shown: PromptHelp, prompts: gr.Textbox) -> None:
     written = [prompts, shown.written]
     composed = gr.on(
         [getattr(block, "input") for block in shown.blocks],  # noqa: B009 (mypy: events)
@@ -116,16 +117,18 @@ def wire_prompt_help(page: gr.Blocks, shown: PromptHelp, prompts: gr.Textbox, mo
         said.then(None, [shown.sentence, *written], written, js=_MERGE, **_LOCAL)
     page.load(in_language, None, [*shown.blocks, shown.tips], **_SMALL)
 
-    prompts.change(None, prompts, shown.chinese, js=_CHINESE, **_LOCAL)
+
+def wire_hint(hint: Hint, prompt: gr.Textbox, model: gr.Dropdown) -> None:
+    prompt.change(None, prompt, hint.chinese, js=_CHINESE, **_LOCAL)
     gr.on(
-        [shown.chinese.change, model.change],
+        [hint.chinese.change, model.change],
         hinted,
-        [shown.chinese, model],
-        [shown.hint, shown.english],
+        [hint.chinese, model],
+        [hint.line, hint.english],
         trigger_mode="always_last",
         **_SMALL,
     )
-    shown.take_over.click(None, shown.english, prompts, js="(english) => english", **_LOCAL)
+    hint.take_over.click(None, hint.english, prompt, js="(english) => english", **_LOCAL)
 
 
 def composed_of(genre: str, instruments: list[str], moods: list[str], tempo: str, key: str) -> str:

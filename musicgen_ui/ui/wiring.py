@@ -11,7 +11,7 @@ from musicgen_ui.ui.advice import Advice
 from musicgen_ui.ui.controls import Controls
 from musicgen_ui.ui.inputs import Inputs
 from musicgen_ui.ui.listening import Listening
-from musicgen_ui.ui.prompt_help import wire_prompt_help
+from musicgen_ui.ui.prompt_help import wire_hint, wire_prompt_help
 from musicgen_ui.ui.result import Result
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.settings import REMEMBERED, SETTINGS
@@ -155,7 +155,10 @@ def wire(page: gr.Blocks, runs: Runs, advice: Advice, sections: Sections) -> Non
     _wire_runs(page, runs, advice, sections)
     _wire_advice(page, advice, sections)
     _wire_settings(page, advice, sections)
-    wire_prompt_help(page, sections.inputs.help, sections.inputs.prompts, sections.controls.model)
+    inputs, model = sections.inputs, sections.controls.model
+    wire_prompt_help(page, inputs.help, inputs.prompts)
+    wire_hint(inputs.prompts_hint, inputs.prompts, model)
+    wire_hint(inputs.description_hint, inputs.description, model)
     _wire_tunes(runs.tunes, sections)
 
 

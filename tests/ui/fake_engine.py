@@ -197,7 +197,7 @@ class FakeJob:
         record["shapes"] = {"text_encoder": [width or 1, 768], "decoder": [*codes.shape], "codec": [*samples.shape]}
         if request.clips:
             clip = request.clips[condition % len(request.clips)]
-            record |= {"clip": clip.name, "clip_digest": clip.digest}
+            record |= {"clip": clip.name, "clip_seconds": round(clip.seconds, 3), "clip_digest": clip.digest}
         if request.mode == "continue":
             record["shapes"]["clip_encoder"] = [len(codes), 10]  # type: ignore[index]
         if request.mode == "melody":

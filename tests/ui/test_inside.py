@@ -47,6 +47,7 @@ def test_stages_tokens_and_delay_are_shown(fake_app: str, open_page: OpenPage, l
     look_inside(page, locale)
     stages = page.get_by_role("listitem").filter(has_text=words("page.inside.decoder.what", locale))
     expect(stages).to_contain_text("4 × 250")
+    expect(stages).to_contain_text(re.compile(words("page.seconds", locale).format(seconds=r"\d[\d.]*")))
     expect(stages).to_contain_text(words("page.inside.guided", locale))
     expect(page.get_by_text("4 × 768")).to_be_visible()
     expect(page.get_by_text("1 × 160,000")).to_be_visible()

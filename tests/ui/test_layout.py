@@ -107,13 +107,19 @@ def test_a_takes_file_gives_its_settings_back(fake_app: str, open_page: OpenPage
     assert page.faults == []  # type: ignore[attr-defined]
 
 
-def test_what_came_out_is_measured(fake_app: str, open_page: OpenPage) -> None:
-    page = open_page(fake_app)
-    make_short(page, 303)
-    describe(page, "a waltz at 77 bpm")
-    button(page, "page.generate").click()
-    wait_done(page)
-    expect(page.locator(".prose.mg-heard-facts")).to_contain_text("LUFS", timeout=SOON)
+@pytest.mark.parametrize(("locale", "tempo"), [("en-US", "100 bpm"), ("zh-CN", "每分钟100拍")])
+def test_what_came_out_is_measured(fake_app: str, open_page: OpenPage, locale: str, tempo: str) -> None:
+    """The fake engine plucks 150 times a minute."""
+    page = open_page(fake_app, locale=locale)
+    make_short(page, 303, locale)
+    describe(page, f"a waltz, {tempo}", locale)
+    button(page, "page.generate", locale).click()
+    wait_done(page, locale)
+    facts = page.locator(".prose.mg-heard-facts")
+    expect(facts).to_contain_text("LUFS", timeout=SOON)
+    expect(facts).to_contain_text(words("page.heard.tempo", locale).format(bpm=150))
+    asked = words("page.heard.tempo", locale).format(bpm=100)
+    expect(facts.locator(".mg-amiss")).to_have_text(words("page.heard.asked", locale).format(what=asked))
     assert page.faults == []  # type: ignore[attr-defined]
 
 
@@ -332,6 +338,8 @@ def test_again_draws_a_new_seed_and_extend_continues(fake_app: str, open_page: O
     button(page, "page.result.again").click()
     expect(takes(page).filter(has_text="2 · seed")).to_have_attribute("aria-current", "true", timeout=SOON)
     expect(heading(page)).to_have_text("a theme")
+    seeds = re.findall(r"· seed (\d+)", " ".join(takes(page).all_inner_texts()))
+    assert len(set(seeds)) == 2
     page.wait_for_timeout(500)
     button(page, "page.result.extend").click()
     expect(takes(page).filter(has_text="3 · seed")).to_have_attribute("aria-current", "true", timeout=SOON)

@@ -139,7 +139,7 @@ def test_chinese_for_a_model_that_knows_english(fake_app: str, open_page: OpenPa
     page.wait_for_timeout(600)
     expect(use).to_be_hidden()
     choose_model(page, "small", locale)
-    hint = page.locator("#mg-hint p")
+    hint = page.locator(".mg-hint p")
     expect(hint).to_contain_text(words("page.hint", locale).format(model="small"), timeout=SOON)
     expect(hint).to_contain_text("A slow piece with piano")
     expect(hint).to_contain_text("夜晚海边")
@@ -157,6 +157,18 @@ def test_chinese_for_a_model_that_knows_english(fake_app: str, open_page: OpenPa
     choose_model(page, "nano", locale)
     expect(use).to_be_hidden(timeout=SOON)
     assert page.faults == []  # type: ignore[attr-defined]
+
+
+def test_chinese_beside_a_clip(fake_app: str, open_page: OpenPage) -> None:
+    page = open_page(fake_app, locale="zh-CN")
+    choose_model(page, "small", "zh-CN")
+    tab(page, "page.tab.audio", "zh-CN").click()
+    description = page.get_by_label(words("page.description", "zh-CN"))
+    description.fill("欢快的长笛")
+    expect(page.locator(".mg-hint p")).to_contain_text("A happy piece with flute", timeout=SOON)
+    button(page, "page.hint.use", "zh-CN").click()
+    expect(description).to_have_value("A happy piece with flute")
+    expect(page.locator(".mg-hint p")).to_have_count(0)
 
 
 @pytest.mark.parametrize("locale", LOCALES)

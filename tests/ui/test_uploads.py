@@ -137,19 +137,28 @@ def test_a_clip_that_can_not_be_followed_is_one_sentence(
     expect(picture(page)).to_have_count(0)
 
 
-def test_a_clip_is_trimmed_in_the_page(fake_app: str, open_page: OpenPage, clip: Path) -> None:
-    """With the waveform's own handles; what is left is what is followed."""
-    page = open_page(fake_app)
-    follow(page, clip)
-    seen = picture(page)
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_a_clip_is_trimmed_in_the_page(fake_app: str, open_page: OpenPage, clip: Path, locale: str) -> None:
+    """With the waveform's own handles; what is left is what is followed, or continued."""
+    page = open_page(fake_app, locale=locale)
+    follow(page, clip, locale)
+    seen = picture(page, locale)
     expect(seen).to_have_attribute("alt", re.compile(" ".join(TUNE)), timeout=SOON)
-    page.get_by_role("button", name="Trim audio to selection").click()
+    button(page, "page.names.trim", locale).click()
+    expect(button(page, "page.names.cancel", locale)).to_be_visible()
     for _ in range(4):
         page.keyboard.press("ArrowRight")
-    page.get_by_role("button", name="Trim", exact=True).click()
+    button(page, "page.names.cut", locale).click()
     expect(seen).not_to_have_attribute("alt", re.compile(" ".join(TUNE)), timeout=SOON)
     frames = seen.evaluate("image => image.naturalWidth")
     assert 3 < frames < 4 * RATE // 4096
+    page.get_by_role("radio", name=words("page.mode.continue", locale)).check()
+    make_short(page, 28, locale)
+    button(page, "page.generate", locale).click()
+    expect(done(page, locale)).to_be_visible(timeout=SOON)
+    page.get_by_role("button", name=words("page.result.record", locale)).click()
+    told = page.get_by_role("row", name=re.compile("^clip_seconds ")).inner_text()
+    assert float(told.split()[-1]) == pytest.approx(frames * 4096 / RATE, abs=4096 / RATE)
     assert page.faults == []  # type: ignore[attr-defined]
 
 

@@ -61,6 +61,10 @@ def test_a_loop_is_whole_bars_without_a_seam(bpm, beats, late):
     assert loop.bpm == pytest.approx(bpm, rel=0.003)
     assert loop.bars >= 2
     assert samples.shape[1] == pytest.approx(loop.bars * bar, rel=0.01)
+    mono, count = take.mean(axis=0), samples.shape[1]
+    begins = [i for i in range(len(mono) - count) if np.array_equal(take[:, i : i + 999], samples[:, :999])]
+    rising = np.flatnonzero((mono[:-1] < 0) & (mono[1:] >= 0)) + 1
+    assert any(np.isin((begin, begin + count), [0, *rising]).all() for begin in begins)  # at zero crossings
     bend, flux = seam(samples)
     assert bend <= 1
     assert flux <= 1.05  # the same hit has that much more or less of it, by where the frames fall
