@@ -223,7 +223,7 @@ class LivePlayer {
     this.line.querySelector(".mg-live-pause").addEventListener("click", () => this.pause(true));
     this.line.querySelector(".mg-live-play").addEventListener("click", () => this.pause(false));
     document.addEventListener("click", (event) => this.clicked(event.target), true);
-    this.other = null; // the media element that played last
+    this.other = null; // the media element, or loop, that played last
     this.watchOthers();
     setInterval(() => this.show(), 200);
   }
@@ -265,11 +265,16 @@ class LivePlayer {
     const player = this;
     const { play } = HTMLMediaElement.prototype;
     HTMLMediaElement.prototype.play = function () {
-      if (player.other !== this) player.other?.pause();
-      player.other = this;
-      player.silence();
+      player.only(this);
       return play.call(this);
     };
+  }
+
+  /* `other` begins to play: whatever sounded is paused. */
+  only(other) {
+    if (this.other !== other) this.other?.pause();
+    this.other = other;
+    this.silence();
   }
 
   silence() {

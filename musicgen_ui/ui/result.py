@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import gradio as gr
 
@@ -12,8 +13,9 @@ from musicgen_ui.ui.inside import Inside, build_inside
 from musicgen_ui.ui.listening import STARTS
 from musicgen_ui.ui.shelves import KeptTake, Shelf
 from musicgen_ui.ui.strings import html, say, seconds, text
-from musicgen_ui.ui.tray import build_tray, oddities, title_of, tray_html
+from musicgen_ui.ui.tray import build_tray, file_address, oddities, title_of, tray_html
 
+_LOOP_SCRIPT = Path(__file__).with_name("loop.js")
 NO_LOOP = gr.update(value=None, interactive=False)
 _EMPTY = """<div class="mg-empty"><svg viewBox="0 0 240 84" aria-hidden="true">
 <path d="M8 15h150M30 33h150M52 51h150M74 69h150"/></svg><p>{words}</p></div>"""
@@ -101,7 +103,11 @@ def build_result() -> Result:
                 min_width=0,
                 interactive=False,
             )
-        loop_note = gr.HTML(elem_classes="mg-note")
+        loop_note = gr.HTML(
+            head=f"<script>{_LOOP_SCRIPT.read_text(encoding='utf-8')}</script>",
+            js_on_load="window.loopPlayer ??= new LoopPlayer(element)",
+            elem_classes=["mg-note", "mg-loop"],
+        )
         tray = build_tray()
         with gr.Accordion(text("page.result.record"), open=False, elem_classes="mg-fold"):
             record = gr.HTML()
@@ -204,6 +210,18 @@ def heard_html(take: KeptTake, language: str, followed: float | None = None) -> 
 
 def _key_name(tonic: int, mode: str, language: str) -> str:
     return say(language, f"page.heard.{mode}", tonic=hearing.TONICS[tonic])
+
+
+def loop_html(take: KeptTake, language: str) -> str:
+    """Of how many bars it is, and a button that plays it on and on (loop.js). Raises as `KeptTake.loop`."""
+    path, loop = take.loop
+    play, pause = (html(say(language, f"page.result.loop.{name}")) for name in ("play", "pause"))
+    time = seconds(language, loop.seconds)
+    words = say(language, "page.result.loop.info", what=loop.told(language), time=time)
+    return (
+        f'<button type="button" class="mg-play" aria-label="{play}" data-pause="{pause}"'
+        f' data-sound="{html(file_address(path))}" data-rate="{take.sampling_rate}"></button>{note_html(words)}'
+    )
 
 
 def note_html(words: str) -> str:

@@ -270,15 +270,13 @@ class Runs:
             return result.unchanged(2)
         language = language_of(request)
         try:
-            path, loop = take.loop
+            (path, _), words = take.loop, result.loop_html(take, language)
         except AppError as error:
             return [result.NO_LOOP, result.note_html(fault(language, error))]
         except Exception:
             log.exception("a take could not be looped")
             return [result.NO_LOOP, ""]
-        length = seconds(language, loop.seconds)
-        words = say(language, "page.result.loop.info", what=loop.told(language), time=length)
-        return [gr.update(value=str(path), interactive=True), result.note_html(words)]
+        return [gr.update(value=str(path), interactive=True), words]
 
     def use_as_prompt(self, number: int | None, request: gr.Request) -> list[object]:
         """Puts the chosen take into the audio tab: updates for tabs, tab, clip, mode, description, more clips."""

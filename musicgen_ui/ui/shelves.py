@@ -92,6 +92,10 @@ class KeptTake:
         return path, loop
 
     @property
+    def sampling_rate(self) -> int:
+        return soundfile.info(self.wav).samplerate
+
+    @property
     def sound(self) -> tuple[np.ndarray, int]:
         """(channels, samples) float32 and their rate in Hz, read from its file."""
         sound, rate = soundfile.read(self.wav, dtype="int16", always_2d=True)

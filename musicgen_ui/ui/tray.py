@@ -90,13 +90,13 @@ def _row(take: KeptTake, takes: Mapping[int, KeptTake], chosen: bool, words: Map
     return (
         f'<li data-take="{take.number}"{current}>'
         f'<button type="button" class="mg-play" aria-label="{words["play"]}: {title}"'
-        f' data-pause="{words["pause"]}: {title}" data-sound="{html(_address(take.wav))}"></button>'
+        f' data-pause="{words["pause"]}: {title}" data-sound="{html(file_address(take.wav))}"></button>'
         f'<button type="button" class="mg-pick" data-act="choose"><strong>{title}</strong>'
         f"<small>{html(' · '.join([str(take.number), *facts]))}</small>{wave}</button>"
         f'<span class="mg-tools">{tools}</span></li>'
     )
 
 
-def _address(path: Path) -> str:
+def file_address(path: Path) -> str:
     """Where the browser gets a file of Gradio's cache folder, relative to the page."""
     return f"gradio_api/file={quote(path.as_posix())}"

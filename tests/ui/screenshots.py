@@ -12,6 +12,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.ui.conftest import CHROMIUM_OPTIONS, ROOT, find_chromium, launched
+from tests.ui.steps import button, tab, words
 
 FOLDER = ROOT / "assets" / "screenshots"
 PROMPTS = ("upbeat chiptune with drums", "slow piano in A minor, gentle and sparse")
@@ -21,7 +22,10 @@ SHOTS = {
     "desktop-dark": {"locale": "en-US", "width": 1280, "color_scheme": "dark"},
     "phone": {"locale": "en-US", "width": 390, "color_scheme": "light"},
     "chinese": {"locale": "zh-CN", "width": 1280, "color_scheme": "light"},
-    "inside": {"locale": "en-US", "width": 1280, "color_scheme": "light", "fold": "Inside"},
+    "inside": {"locale": "en-US", "width": 1280, "color_scheme": "light", "show": lambda page: unfold(page, "Inside")},
+    "help": {"locale": "en-US", "width": 1280, "color_scheme": "light", "show": lambda page: roll(page)},
+    "melody": {"locale": "en-US", "width": 1280, "color_scheme": "light", "show": lambda page: follow(page)},
+    "chinese-phone": {"locale": "zh-CN", "width": 390, "color_scheme": "light"},
 }
 
 
@@ -43,15 +47,38 @@ def open_with_takes(browser: Browser, url: str, locale: str, width: int, color_s
     return page
 
 
+def unfold(page: Page, title: str) -> None:
+    page.get_by_role("button", name=re.compile("^" + title)).click()
+    page.wait_for_timeout(800)
+
+
+def roll(page: Page) -> None:
+    """The building blocks, as a dice has set them."""
+    unfold(page, words("page.blocks"))
+    button(page, "page.blocks.surprise").click()
+    page.wait_for_timeout(1500)
+
+
+def follow(page: Page) -> None:
+    """A tune that is to be followed, and the take that did."""
+    tab(page, "page.tab.audio").click()
+    button(page, "page.example.piano-tune").click()
+    page.get_by_role("radio", name=words("page.mode.melody")).check()
+    page.get_by_role("img", name=re.compile("^" + words("page.tune.alt").split("{")[0])).wait_for()
+    page.get_by_label(words("page.description")).fill("flute")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("heading", level=2)).to_have_text("flute", timeout=PATIENCE)
+    page.wait_for_timeout(4000)
+
+
 def take_pictures(url: str, folder: Path = FOLDER) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_OPTIONS))
         for name, shot in SHOTS.items():
             page = open_with_takes(browser, url, shot["locale"], shot["width"], shot["color_scheme"])
-            if "fold" in shot:
-                page.get_by_role("button", name=re.compile("^" + shot["fold"])).click()
-                page.wait_for_timeout(800)
+            if "show" in shot:
+                shot["show"](page)
             page.mouse.move(0, 0)
             page.screenshot(path=folder / f"{name}.png", full_page=True)
             print(folder / f"{name}.png")

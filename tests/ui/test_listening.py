@@ -76,18 +76,19 @@ def wait_for(page: Page, state: str, timeout: float = SOON) -> None:
     line(page, state).wait_for(timeout=timeout)
 
 
-def heard(page: Page) -> np.ndarray:
+def heard(page: Page, player: str = "livePlayer") -> np.ndarray:
     """(2, samples): all that sounded so far, from the first sample that isn't 0 to the last."""
     page.wait_for_timeout(300)
     content = page.evaluate(
-        """() => {
-            const blocks = livePlayer.context.heard, all = new Float32Array(blocks.length * 256);
+        """(player) => {
+            const blocks = window[player].context.heard, all = new Float32Array(blocks.length * 256);
             blocks.forEach((block, i) => block.forEach((part, channel) => all.set(part, (2 * i + channel) * 128)));
             const bytes = new Uint8Array(all.buffer);
             let text = "";
             for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
             return btoa(text);
-        }"""
+        }""",
+        player,
     )
     blocks = np.frombuffer(base64.b64decode(content), np.float32).reshape(-1, 2, 128)
     sound = blocks.transpose(1, 0, 2).reshape(2, -1)
@@ -99,6 +100,30 @@ def sent(seconds: float, channels: int = 1) -> np.ndarray:
     """(2, samples) float32: what the fake engine makes, as a loudspeaker gets it."""
     wave = sweep(0, round(seconds * SAMPLING_RATE), channels).astype(np.float32) / 32767
     return np.repeat(wave, 3 - channels, axis=0)
+
+
+def test_a_loop_plays_on_without_a_seam(fake_app: str, open_recorded: OpenPage) -> None:
+    """To the sample: what the loudspeaker gets is the loop's file, again and again."""
+    page = open_recorded(fake_app)
+    start(page, 223, "plucks")
+    expect(done(page)).to_be_visible(timeout=SOON)
+    loop = page.locator(".mg-loop .mg-play")
+    expect(loop).to_be_visible(timeout=SOON)
+    with page.expect_download() as waiting:
+        button(page, "page.result.loop").click()
+    once = soundfile.read(waiting.value.path(), dtype="float32")[0]
+    loop.click()
+    expect(loop).to_have_accessible_name(words("page.result.loop.pause"))
+    page.wait_for_timeout(1_000 * (1.6 * len(once) / SAMPLING_RATE + 1))
+    sound = heard(page, "loopPlayer")
+    assert sound.shape[1] > 1.5 * len(once)
+    endless = np.tile(once, 4)
+    near = {"atol": 2e-5}  # Chromium divides by 32,767
+    begins = [i for i in range(len(once)) if np.allclose(endless[i : i + 99], sound[0, :99], **near)]
+    assert any(np.allclose(endless[i : i + sound.shape[1]], sound, **near) for i in begins)
+    page.locator("#mg-tray .mg-play").click()  # never two sounds at once
+    expect(loop).to_have_accessible_name(words("page.result.loop.play"))
+    assert page.evaluate("loopPlayer.context") is None
 
 
 def answer(url: str) -> int:
