@@ -15,7 +15,10 @@ from tests.ui.conftest import CHROMIUM_OPTIONS, ROOT, find_chromium, launched
 from tests.ui.steps import button, tab, words
 
 FOLDER = ROOT / "assets" / "screenshots"
-PROMPTS = ("upbeat chiptune with drums", "slow piano in A minor, gentle and sparse")
+PROMPTS = {
+    "en-US": ("upbeat chiptune with drums", "slow piano in A minor, gentle and sparse"),
+    "zh-CN": ("欢快的芯片音乐，有鼓", "A小调的慢速钢琴曲，没有鼓"),
+}
 PATIENCE = 300_000  # ms: a first run waits for the engine
 SHOTS = {
     "desktop-light": {"locale": "en-US", "width": 1280, "color_scheme": "light"},
@@ -39,7 +42,7 @@ def open_with_takes(browser: Browser, url: str, locale: str, width: int, color_s
     page = context.new_page()
     page.goto(url)
     page.locator("#mg-estimate p").wait_for()
-    for prompt in PROMPTS:
+    for prompt in PROMPTS[locale]:
         page.get_by_role("textbox").and_(page.locator("#mg-prompt textarea")).fill(prompt)
         page.keyboard.press("Control+Enter")
         expect(page.get_by_role("heading", level=2)).to_have_text(prompt, timeout=PATIENCE)
@@ -54,6 +57,7 @@ def unfold(page: Page, title: str) -> None:
 
 def roll(page: Page) -> None:
     """The building blocks, as a dice has set them."""
+    page.locator("#mg-prompt textarea").fill("")
     unfold(page, words("page.blocks"))
     button(page, "page.blocks.surprise").click()
     page.wait_for_timeout(1500)
