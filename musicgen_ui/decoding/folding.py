@@ -76,7 +76,10 @@ def fold(arrays: Mapping[str, np.ndarray], layer: int, bits: int, keys: np.ndarr
     places, width = keys.shape
     heads, form = width // HEAD, FORMATS[bits]
     query, out = f"{layer}.cross_query", f"{layer}.cross_out"
-    by_head = lambda x: np.ascontiguousarray(x.reshape(places, heads, HEAD).transpose(1, 0, 2))  # noqa: E731
+
+    def by_head(x: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(x.reshape(places, heads, HEAD).transpose(1, 0, 2))
+
     factors = {name: float32_scales(arrays[f"{name}.scales"]) for name in (query, out)}
     asking = by_head(keys * np.float32(HEAD**-0.5))
     scores, mixing = np.zeros((heads * places, width), np.float32), np.empty((width, heads * places), np.float32)

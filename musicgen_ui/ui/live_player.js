@@ -322,3 +322,12 @@ class LivePlayer {
     } catch {}
   }
 }
+
+/* A play button (.mg-play) says what a click would do: its other name waits in data-pause. */
+function markPlay(button, sounds) {
+  if (button.classList.contains("mg-sounds") === sounds) return;
+  button.classList.toggle("mg-sounds", sounds);
+  const label = button.getAttribute("aria-label");
+  button.setAttribute("aria-label", button.dataset.pause);
+  button.dataset.pause = label;
+}

@@ -32,9 +32,10 @@ class LoopPlayer {
 
   pause() {
     const { context, volume } = this;
+    if (!context) return; // live_player.js pauses what sounded last, whether it still does or not
     this.context = null;
-    volume?.gain.setTargetAtTime(0, context.currentTime, FADE / 4);
-    setTimeout(() => context?.close(), 2000 * FADE);
+    volume.gain.setTargetAtTime(0, context.currentTime, FADE / 4);
+    setTimeout(() => context.close(), 2000 * FADE);
     this.show();
   }
 
@@ -42,11 +43,6 @@ class LoopPlayer {
   show() {
     const button = this.element.querySelector(".mg-play");
     if (this.context && button?.dataset.sound !== this.sound) return this.pause();
-    const sounds = Boolean(this.context);
-    if (!button || button.classList.contains("mg-sounds") === sounds) return;
-    button.classList.toggle("mg-sounds", sounds);
-    const label = button.getAttribute("aria-label");
-    button.setAttribute("aria-label", button.dataset.pause);
-    button.dataset.pause = label;
+    if (button) markPlay(button, Boolean(this.context));
   }
 }

@@ -51,11 +51,7 @@ class Tray {
   show() {
     for (const button of this.element.querySelectorAll(".mg-play")) {
       const sounds = button.closest("li").dataset.take === this.take && !this.audio.paused;
-      if (button.classList.contains("mg-sounds") === sounds) continue;
-      button.classList.toggle("mg-sounds", sounds);
-      const label = button.getAttribute("aria-label");
-      button.setAttribute("aria-label", button.dataset.pause);
-      button.dataset.pause = label;
+      markPlay(button, sounds);
     }
   }
 

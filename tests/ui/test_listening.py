@@ -121,9 +121,15 @@ def test_a_loop_plays_on_without_a_seam(fake_app: str, open_recorded: OpenPage) 
     near = {"atol": 2e-5}  # Chromium divides by 32,767
     begins = [i for i in range(len(once)) if np.allclose(endless[i : i + 99], sound[0, :99], **near)]
     assert any(np.allclose(endless[i : i + sound.shape[1]], sound, **near) for i in begins)
-    page.locator("#mg-tray .mg-play").click()  # never two sounds at once
+    take = page.locator("#mg-tray .mg-play")
+    take.click()  # never two sounds at once
     expect(loop).to_have_accessible_name(words("page.result.loop.play"))
     assert page.evaluate("loopPlayer.context") is None
+    for _ in range(2):
+        loop.click()
+    take.click()  # also when the loop that played last is paused already
+    expect(take).to_have_class(re.compile("mg-sounds"))
+    assert page.faults == []  # type: ignore[attr-defined]
 
 
 def answer(url: str) -> int:
