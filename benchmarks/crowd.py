@@ -4,7 +4,7 @@
 
 Every user asks for one second of music, by the API or on the page in a browser; who is refused (the queue is bounded)
 reads the sentence and asks again. Prints one JSON object; exit code 1 where anybody got anything but their own music or
-a sentence of ours.
+a sentence of ours, or the page's median answer took longer than PAGE_MS while the engine worked.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from musicgen_ui.tags import read_record
 TOKENS = 53  # 1 s
 AGAIN = 1.0  # s after which a refused user asks again
 PATIENCE = 600.0  # s that a browser waits
+PAGE_MS = 200.0
 WORDS = catalogue("en")
 FULL = WORDS["error.queue_full"].partition("{limit}")[2]
 
@@ -180,6 +181,8 @@ answered = [user for user in users if "waited" in user]
 turns = [int(number) for number in re.findall(r"request id=(\d+) .*outcome=done", log)]  # numbered as they came
 if turns != sorted(turns):
     wrong.append(f"not in turn: {turns}")
+if milliseconds(busy) > PAGE_MS:
+    wrong.append(f"pages took {milliseconds(busy)} ms")
 told = [seconds for user in browsers for seconds in user["told"]]
 print(
     json.dumps(

@@ -20,7 +20,7 @@ class Served(NamedTuple):
     url: str
     pid: int
     folder: Path
-    """Gradio's: uploads and takes"""
+    """where all that it may write lies: Gradio's folder, the system's for temporary files, the hub's cache"""
     log: Path
 
 
@@ -31,12 +31,15 @@ def served(**environment: str) -> Iterator[Served]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
-        folder, log = Path(temporary) / "gradio", Path(temporary) / "log.txt"
+        folder, log = Path(temporary) / "folder", Path(temporary) / "log.txt"
+        (folder / "tmp").mkdir(parents=True)
         settings = {
             "GRADIO_SERVER_NAME": "127.0.0.1",
             "GRADIO_SERVER_PORT": str(port),
             "GRADIO_ANALYTICS_ENABLED": "False",
-            "GRADIO_TEMP_DIR": str(folder),
+            "GRADIO_TEMP_DIR": str(folder / "gradio"),
+            "TMPDIR": str(folder / "tmp"),
+            "HF_HOME": str(folder / "hub"),
         }
         with log.open("w") as output:
             process = subprocess.Popen(

@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") -> int:
     stop = _Interrupt()
-    limits = Limits()
+    limits = Limits.of_this_machine()
     out = Path(options.out)
     _check_out(out)
     request = checked(_request(options, limits), limits)
@@ -74,12 +74,12 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     model = request.model
     place = checkpoints.locate(model)
     if not isinstance(place, Path):  # better refused now than after the download
-        checked_for_model(request, checkpoints.info(model))
+        checked_for_model(request, checkpoints.info(model), limits)
     folder = place if isinstance(place, Path) else download(place, progress.downloading(model), stop.is_set)
     info = checkpoints.info(model)
     if options.seconds is not None:
         request = _with_seconds(request, info.tokens(_seconds(options, limits)))
-    request = checked_for_model(request, info)
+    request = checked_for_model(request, info, limits)
 
     from musicgen_ui.memory import check_room_for, peak_bytes
 
@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     started = time.perf_counter()
     from musicgen_ui.pipeline import Pipeline
 
-    pipeline = Pipeline()
+    pipeline = Pipeline(limits)
     pipeline.load(model, folder, request.engine)
     load_seconds = time.perf_counter() - started
     takes = pipeline.run(request, progress, stop.is_set)

@@ -207,6 +207,16 @@ def test_what_the_user_got_wrong_is_one_line_and_exit_2(call, arguments, sentenc
     assert (process.returncode, process.stdout, process.stderr) == (2, "", sentence + "\n")
 
 
+def test_limits_are_the_environments(call):
+    process = call("x", "--seconds", "5", MUSICGEN_PIECE_SECONDS="4")
+    assert (process.returncode, process.stderr) == (2, "seconds must lie between 0.1 and 4; it is 5.\n")
+    process = call("x", "--max-new-tokens", "500", MUSICGEN_PIECE_SECONDS="4")
+    assert "a piece can last 4 s at most" in process.stderr
+    process = call("x", MUSICGEN_PROMPTS="none")
+    assert process.returncode == 2
+    assert "MUSICGEN_PROMPTS" in process.stderr
+
+
 def test_the_sentence_is_in_the_shells_language(call):
     process = call(LC_ALL="zh_CN.UTF-8")
     assert (process.returncode, process.stderr) == (2, "请先描述想要的音乐：提示词是空的。\n")
