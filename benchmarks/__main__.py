@@ -35,7 +35,7 @@ TIMEOUT = 900  # s, for one subject
 BUSY = 0.5  # processes that ran on average in the last minute: more than this disturbs
 
 SUBJECTS = (
-    "bandwidth", "int8", "int4", "graph", "mindnlp", "torch-f32", "torch-bf16", "as-installed",
+    "bandwidth", "int8", "int4", "float32", "graph", "mindnlp", "torch-f32", "torch-bf16", "as-installed",
     "takes", "takes-int4", "nano", "load",
 )  # fmt: skip
 
@@ -94,7 +94,7 @@ if not FOLDER.is_dir():
 
 if "bandwidth" in wanted:
     measure("bandwidth", "bandwidth", "--threads", CORES)
-for engine in ("int8", "int4", "graph"):
+for engine in ("int8", "int4", "float32", "graph"):
     if engine in wanted:
         rows = ["--rows", 2, 8] if engine == "int8" else ["--rows", 2]
         measure(engine, "engine_step", engine, FOLDER, *rows, *steps)

@@ -7,10 +7,10 @@ from typing import Any
 from benchmarks.weighting import mean_of_take
 
 NAMES = (
-    "int8_ms", "int4_ms", "graph_ms", "mindnlp_ms", "mindnlp_as_installed_ms", "torch_f32_ms", "torch_bf16_ms",
-    "bandwidth_gb_s", "int8_bandwidth_share", "four_takes_ratio", "ten_seconds_s", "ten_seconds_int4_s",
-    "first_sound_s", "nano_ten_seconds_s", "nano_first_sound_s", "codec_s_per_s", "load_s", "first_load_s",
-    "peak_gb", "first_peak_gb", "resident_gb",
+    "int8_ms", "int4_ms", "float32_ms", "graph_ms", "mindnlp_ms", "mindnlp_as_installed_ms", "torch_f32_ms",
+    "torch_bf16_ms", "bandwidth_gb_s", "int8_bandwidth_share", "four_takes_ratio", "ten_seconds_s",
+    "ten_seconds_int4_s", "first_sound_s", "nano_ten_seconds_s", "nano_first_sound_s", "codec_s_per_s", "load_s",
+    "first_load_s", "peak_gb", "first_peak_gb", "resident_gb",
 )  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def figures_of(runs: Mapping[str, Mapping[str, Any]], take: int) -> dict[str, fl
     ):
         if subject in runs:
             figures[name] = step(runs[subject]["positions_ms"])
-    for engine in ("int8", "int4", "graph"):
+    for engine in ("int8", "int4", "float32", "graph"):
         if engine in runs:
             figures[f"{engine}_ms"] = step(runs[engine]["rows_ms"]["2"])
     if "bandwidth" in runs:

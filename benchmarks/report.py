@@ -15,7 +15,8 @@ Figures = Mapping[str, Any]
 STEPS = {  # the rows of the first table and the bars of the chart: figure → label
     "int8_ms": "ours, int8",
     "int4_ms": "ours, int4",
-    "graph_ms": "ours, graph (float32)",
+    "float32_ms": "ours, float32",
+    "graph_ms": "ours, MindSpore's graph mode (float32)",
     "mindnlp_ms": "MindNLP with our cures (float32)",
     "mindnlp_as_installed_ms": "MindNLP as installed (float32)",
     "torch_bf16_ms": "torch + transformers, bfloat16",

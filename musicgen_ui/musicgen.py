@@ -26,10 +26,10 @@ from musicgen_ui.audio import resampled, with_channels
 from musicgen_ui.chroma import CHUNK_SECONDS, chroma_features, from_second, tune
 from musicgen_ui.decoding.codec import StreamingCodec, encode, load_codec
 from musicgen_ui.decoding.conditioning import MAX_TEXT_TOKENS, Conditioner
-from musicgen_ui.decoding.graph import GraphDecoder, read_speed
-from musicgen_ui.decoding.packing import can_quantize
+from musicgen_ui.decoding.graph import GraphDecoder
+from musicgen_ui.decoding.packed import PackedDecoder
+from musicgen_ui.decoding.packing import can_pack
 from musicgen_ui.decoding.piece import Piece, Progress, Stopped, never, no_progress
-from musicgen_ui.decoding.quantized import QuantizedDecoder
 from musicgen_ui.decoding.reference import Reference
 from musicgen_ui.decoding.sounds import Heard, Sounds, unheard
 from musicgen_ui.decoding.store import quantized_weights
@@ -43,6 +43,7 @@ from musicgen_ui.decoding.tokens import (
 )
 from musicgen_ui.decoding.weights import Tensors, decoder_weights
 from musicgen_ui.errors import InputError
+from musicgen_ui.memory import read_speed
 from musicgen_ui.model_info import ModelInfo, read_model_info
 from musicgen_ui.request import Clip, Settings
 from musicgen_ui.script import script_of
@@ -50,7 +51,8 @@ from musicgen_ui.sections import sections, text_at
 from musicgen_ui.take import Take
 from musicgen_ui.windows import Window, held, plan
 
-_KEEPS_UP = 0.6  # share of real time that the graph engine's reading of weights may take: the rest is attention, codec
+_BITS = {"float32": 32, "int8": 8, "int4": 4}
+_KEEPS_UP = 0.6  # share of real time that reading the weights may take: the rest is attention, codec
 
 
 class MusicGen:
@@ -121,14 +123,15 @@ class MusicGen:
     def decoder(self, engine: str) -> Decoder:
         """The engine's decoder on this checkpoint's weights, made when it is first asked for."""
         if engine not in self._decoders:
-            for quantized in {"int8", "int4"} & self._decoders.keys():  # of MindSpore's memory nothing comes back
-                del self._decoders[quantized]
+            for other in _BITS.keys() & self._decoders.keys():  # of MindSpore's memory nothing comes back
+                del self._decoders[other]
             if engine == "graph":
                 self._decoders[engine] = GraphDecoder(self.weights)
             else:
-                bits = {"int8": 8, "int4": 4}[engine]
+                bits = _BITS[engine]
                 try:
-                    self._decoders[engine] = QuantizedDecoder(quantized_weights(self.weights, self.tensors, bits), bits)
+                    weights = self.weights if bits == 32 else quantized_weights(self.weights, self.tensors, bits)
+                    self._decoders[engine] = PackedDecoder(weights, bits)
                 except ValueError as fault:
                     raise InputError("error.engine_model", engine=engine, model=self.info.name) from fault
         return self._decoders[engine]
@@ -357,16 +360,17 @@ class MusicGen:
     def engine_for(self, engine: str) -> str:
         """The engine that `auto` stands for on this machine; any other is itself.
 
-        The exact one, `graph`, wherever it keeps up with the music, else `int8`; MindNLP's own on an accelerator.
+        An exact one, `float32`, wherever it keeps up with the music, else `int8`; `graph` where our kernels don't know
+        the decoder's shape; MindNLP's own on an accelerator.
         """
         if engine != "auto":
             return engine
         if not cures.on_cpu():
             return "mindnlp"
-        seconds = self.weights.step_bytes / read_speed()
-        if seconds * self.frame_rate <= _KEEPS_UP or not can_quantize(self.weights):
+        if not can_pack(self.weights):
             return "graph"
-        return "int8"
+        seconds = self.weights.step_bytes / read_speed()
+        return "float32" if seconds * self.frame_rate <= _KEEPS_UP else "int8"
 
     def _generate_windows(
         self,

@@ -16,7 +16,7 @@ from musicgen_ui.sections import sections
 from musicgen_ui.windows import overlap
 
 MODES = ("unconditional", "text", "continue", "melody")
-ENGINES = ("auto", "mindnlp", "graph", "int8", "int4")
+ENGINES = ("auto", "mindnlp", "graph", "float32", "int8", "int4")
 MAX_SEED = 2**32 - 1
 
 

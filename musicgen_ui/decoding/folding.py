@@ -33,8 +33,8 @@ class Folded(NamedTuple):
 
 
 def pays(places: int, bits: int) -> bool:
-    """Whether folded weights are fewer bytes than those of `bits` that they stand for."""
-    return places * FORM.bits < HEAD * bits
+    """Whether folded weights are fewer bytes than those of `bits` that they stand for, and rounded as those are."""
+    return FORMATS[bits].is_rounded and places * FORM.bits < HEAD * bits
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
@@ -72,7 +72,7 @@ def _mixing(packed, factors, bits, block, zero, values, out):
 
 
 def fold(arrays: Mapping[str, np.ndarray], layer: int, bits: int, keys: np.ndarray, values: np.ndarray) -> Folded:
-    """A layer of `arrays`, as `quantize` makes them, for keys and values (places, width) float32."""
+    """A layer of `arrays`, as `pack_decoder` makes them, for keys and values (places, width) float32."""
     places, width = keys.shape
     heads, form = width // HEAD, FORMATS[bits]
     query, out = f"{layer}.cross_query", f"{layer}.cross_out"

@@ -4,9 +4,6 @@ The arithmetic of MindNLP's modules, compiled once per shape: query, key and val
 place, no Python and no dispatch between the kernels. Attention reads its cache whole, so there are several sizes.
 """
 
-import functools
-import time
-
 import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -22,18 +19,6 @@ _PLACES = (32, 128, 512)  # of cross-attention
 _CHUNK = 64  # steps of a prompt that are fed at once
 _MASKED = -1e9
 _EPSILON = 1e-5  # of LayerNorm
-
-
-@functools.cache
-def read_speed() -> float:
-    """Bytes of weights per second that MindSpore's products of two rows read on this machine; measured once, 30 ms."""
-    rows, weights = Tensor(np.ones((2, 1024), np.float32)), Tensor(np.ones((16_384, 1024), np.float32))
-    product, times = ops.MatMul(transpose_b=True), []
-    for _ in range(4):
-        started = time.perf_counter()
-        product(rows, weights).asnumpy()
-        times.append(time.perf_counter() - started)
-    return 4 * 16_384 * 1024 / min(times)
 
 
 class GraphDecoder:

@@ -1,4 +1,4 @@
-"""The inner loops of quantised decoding, as LLVM code made for the machine they run on.
+"""The inner loops of our own decoding, as LLVM code made for the machine they run on.
 
 numba brings llvmlite, and LLVM knows the dot products of bytes that every processor of today has under another
 name, which no loop in Python or numba is compiled to. A kernel is a C function of 64-bit integers (addresses and
@@ -6,14 +6,14 @@ counts); `program.py` calls it from numba by its address. Vectors are written 64
 what the processor has.
 
 Packed weights (`packing.pack`) are tiles of 16 outputs, and a 64-byte vector holds, for each of the 16, four
-consecutive inputs. So a vector times four broadcast activations adds to 16 sums at once, nothing is ever
-summed across a vector, and a tile is one stretch of memory, read once from end to end for all rows of a batch.
+consecutive inputs (one, of float32). So a vector times four broadcast activations adds to 16 sums at once, nothing is
+ever summed across a vector, and a tile is one stretch of memory, read once from end to end for all rows of a batch.
 """
 
 import ctypes
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from llvmlite import binding, ir
@@ -35,14 +35,21 @@ _BYTES = ir.VectorType(_I8, 4 * LANES)
 
 @dataclass(frozen=True)
 class WeightFormat:
-    """How weights of `bits` are stored: unsigned, `zero` meaning 0, a bfloat16 scale per output and `block` inputs."""
+    """How weights of `bits` are stored: unsigned, `zero` meaning 0, a bfloat16 scale per output and `block` inputs.
+
+    32 bits are float32 as it is, without scales; `block` is then only how much is done at once.
+    """
 
     bits: int
     block: int
     zero: int
 
+    @property
+    def is_rounded(self) -> bool:
+        return self.bits < 32
 
-FORMATS = {8: WeightFormat(8, 64, 128), 4: WeightFormat(4, 32, 8)}
+
+FORMATS = {32: WeightFormat(32, 64, 0), 8: WeightFormat(8, 64, 128), 4: WeightFormat(4, 32, 8)}
 
 
 class _Function:
@@ -312,6 +319,44 @@ def _multiply(module: ir.Module, rows: int, bits: int, dot: Callable) -> None:
     b.ret_void()
 
 
+def _multiply_floats(module: ir.Module, rows: int) -> None:
+    """The same for float32 weights and activations (rows, blocks·block); scales and starts aren't read."""
+    block = FORMATS[32].block
+    f = _Function(module, f"multiply_32_{rows}", "out weights scales activations activation_scales starts blocks tiles")
+    b = f.builder
+    values = [f.at(f.activations, b.mul(f.blocks, _I64(row)), 4 * block) for row in range(rows)]
+    totals = [[f.variable(f.floats(0.0)) for _ in range(2)] for _ in range(rows)]  # two: an fma waits for the last
+
+    def tile(number: ir.Value) -> None:
+        first = b.mul(number, f.blocks)
+        for row in range(rows):
+            for total in totals[row]:
+                b.store(f.floats(0.0), total)
+
+        def some(index: ir.Value) -> None:
+            weights = f.at(f.weights, b.add(first, index), 4 * LANES * block)
+            inputs = [f.at(values[row], index, 4 * block) for row in range(rows)]
+            sums = [[b.load(total) for total in totals[row]] for row in range(rows)]
+            for i in range(block):
+                f.prefetch(weights, _AHEAD + 4 * LANES * i, level=2)
+                f.prefetch(weights, _NEAR + 4 * LANES * i)
+                vector = f.load(_FLOATS, weights, 4 * LANES * i)
+                for row in range(rows):
+                    value = f.spread(f.load(_F32, inputs[row], 4 * i), _FLOATS)
+                    sums[row][i % 2] = f.fma(vector, value, sums[row][i % 2])
+            for row in range(rows):
+                for total, value in zip(totals[row], sums[row], strict=True):
+                    b.store(value, total)
+
+        f.loop(f.blocks, some)
+        for row in range(rows):
+            total = b.fadd(*(b.load(total) for total in totals[row]))
+            f.store(total, f.at(f.out, number, 4 * LANES), 4 * HEAD * row)
+
+    f.loop(f.tiles, tile)
+    b.ret_void()
+
+
 def _nibbles(f: _Function, packed: ir.Value) -> list[ir.Value]:
     """The lower and the upper halves of bytes."""
     words = ir.VectorType(_I16, 32)
@@ -320,28 +365,33 @@ def _nibbles(f: _Function, packed: ir.Value) -> list[ir.Value]:
     return [f.builder.and_(packed, low), f.builder.and_(high, low)]
 
 
-def _attend(module: ir.Module) -> None:
+def _attend(module: ir.Module, bits: int) -> None:
     """out (HEAD,) ← softmax(query (HEAD,) · keys) · values over `count` cached positions, at least 1.
 
-    keys int8 (⌈count/16⌉, HEAD, 16), values int8 (count, HEAD), a float32 scale per position each;
+    keys (⌈count/16⌉, HEAD, 16) and values (count, HEAD) int8 or float32, a float32 scale per position each;
     scores: room for `count` float32, rounded up to 16.
     """
     f = _Function(module, "attend", "out query keys key_scales values value_scales scores count")
     b = f.builder
-    quarter = ir.VectorType(_I8, LANES)
-    widen = lambda address, offset: b.sitofp(b.sext(f.load(quarter, address, offset), _INTS), _FLOATS)  # noqa: E731
+    size = bits // 8
+
+    def widen(address: ir.Value, index: int) -> ir.Value:
+        if bits == 32:
+            return f.load(_FLOATS, address, size * index)
+        return b.sitofp(b.sext(f.load(ir.VectorType(_I8, LANES), address, index), _INTS), _FLOATS)
+
     tiles = b.udiv(b.add(f.count, _I64(LANES - 1)), _I64(LANES))
     highest = f.variable(f.floats(-3e38))
     lanes = ir.Constant(_INTS, list(range(LANES)))
 
     def score(tile: ir.Value) -> None:
-        keys = f.at(f.keys, tile, HEAD * LANES)
+        keys = f.at(f.keys, tile, size * HEAD * LANES)
         sums = [f.floats(0.0)] * 4
         for i in range(HEAD):
             query = f.spread(f.load(_F32, f.query, 4 * i), _FLOATS)
             sums[i % 4] = f.fma(widen(keys, LANES * i), query, sums[i % 4])
             if i % 4 == 0:
-                f.prefetch(keys, _AHEAD // 2 + LANES * i)
+                f.prefetch(keys, _AHEAD // 2 + size * LANES * i)
         total = b.fadd(b.fadd(sums[0], sums[1]), b.fadd(sums[2], sums[3]))
         total = b.fmul(total, f.load(_FLOATS, f.at(f.key_scales, tile, 4 * LANES)))
         left = b.trunc(b.sub(f.count, b.mul(tile, _I64(LANES))), _I32)
@@ -364,7 +414,7 @@ def _attend(module: ir.Module) -> None:
     parts = [f.variable(f.floats(0.0)) for _ in range(HEAD // LANES)]
 
     def mix(position: ir.Value) -> None:
-        values = f.at(f.values, position, HEAD)
+        values = f.at(f.values, position, size * HEAD)
         f.prefetch(values, _AHEAD // 2)
         weight = f.spread(f.load(_F32, f.at(f.scores, position, 4)), _FLOATS)
         for i, part in enumerate(parts):
@@ -376,13 +426,13 @@ def _attend(module: ir.Module) -> None:
     b.ret_void()
 
 
-def _round(module: ir.Module, block: int) -> None:
+def _round(module: ir.Module, form: WeightFormat) -> None:
     """values int8, scales float32 and starts int32 ← numbers (blocks · block,): for each block x ≈ scale · value.
 
     A start is -zero · Σ values, what the sum of a dot product must begin with.
     """
-    f = _Function(module, f"round_{block}", "numbers values scales starts blocks zero")
-    b = f.builder
+    f = _Function(module, f"round_{form.bits}", "numbers values scales starts blocks zero")
+    b, block = f.builder, form.block
 
     def each(index: ir.Value) -> None:
         numbers, values = f.at(f.numbers, index, 4 * block), f.at(f.values, index, block)
@@ -403,6 +453,19 @@ def _round(module: ir.Module, block: int) -> None:
 
     f.loop(f.blocks, each)
     b.ret_void()
+
+
+def _copy(module: ir.Module, form: WeightFormat) -> None:
+    """What `_round` is where nothing is rounded: values float32 ← numbers."""
+    f = _Function(module, f"round_{form.bits}", "numbers values scales starts blocks zero")
+
+    def each(index: ir.Value) -> None:
+        numbers, values = (f.at(place, index, 4 * form.block) for place in (f.numbers, f.values))
+        for i in range(0, form.block, LANES):
+            f.store(f.load(_FLOATS, numbers, 4 * i), values, 4 * i)
+
+    f.loop(f.blocks, each)
+    f.builder.ret_void()
 
 
 def _gelu(module: ir.Module) -> None:
@@ -465,34 +528,42 @@ def _declare_yield() -> None:
 
 
 class Kernels:
-    """The kernels, compiled for this processor (half a second).
+    """The kernels for weights of some formats, compiled for this processor (half a second).
 
+    formats: of FORMATS.
     instructions: one of INSTRUCTIONS, by default the fastest; ValueError if this processor lacks them.
-    `address[name]`: of multiply_8_1, …, multiply_4_8, round_32, round_64, attend, gelu, wait.
+    `address[name]`: of multiply_32_1, …, multiply_4_8, round_32, round_8, round_4, attend, gelu, wait.
     """
 
-    def __init__(self, instructions: str | None = None):
+    def __init__(self, formats: Collection[int], instructions: str | None = None):
         available = available_instructions()
         self.name = instructions or available[0]
         if self.name not in available:
             raise ValueError(f"This processor has no {self.name}, but {', '.join(available)}")
         self.instructions = INSTRUCTIONS[self.name]
         self.groups = [rows for rows in ROW_GROUPS if rows <= self.instructions.rows]
-        module = build(self.instructions)
+        module = build(formats, self.instructions)
         names = [function.name for function in module.functions if not function.is_declaration]
         self._engine = _compiled(str(module))
         self.address = {name: self._engine.get_function_address(name) for name in names}
 
 
-def build(instructions: Instructions) -> ir.Module:
-    """All kernels, as LLVM code."""
+def build(formats: Collection[int], instructions: Instructions) -> ir.Module:
+    """The kernels as LLVM code."""
     module = ir.Module()
-    for bits, form in FORMATS.items():
+    for bits in formats:
+        form = FORMATS[bits]
         for rows in ROW_GROUPS:
             if rows <= instructions.rows:
-                _multiply(module, rows, bits, instructions.dot)
-        _round(module, form.block)
-    _attend(module)
+                if form.is_rounded:
+                    _multiply(module, rows, bits, instructions.dot)
+                else:
+                    _multiply_floats(module, rows)
+        if form.is_rounded:
+            _round(module, form)
+        else:
+            _copy(module, form)
+    _attend(module, 8 if all(FORMATS[bits].is_rounded for bits in formats) else 32)
     _gelu(module)
     _wait(module)
     return module

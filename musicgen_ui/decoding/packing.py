@@ -1,4 +1,4 @@
-"""Weights rounded to 8 or 4 bits, block by block, in the order in which `kernels.py` reads them.
+"""Weights as they are or rounded to 8 or 4 bits, block by block, in the order in which `kernels.py` reads them.
 
 A block is so many inputs of one output, with one scale. 4-bit scales are searched for the smallest squared error, as
 rounding to the largest weight wastes levels on it.
@@ -66,11 +66,17 @@ def _pack(matrix, bits, block, zero, packed, scales):
 def pack(matrix: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """`matrix` (outputs, inputs) as uint8 (tiles, bytes in a tile) and bfloat16 scales, uint16 (tiles, blocks, LANES).
 
-    Outputs and inputs are padded to multiples of HEAD.
+    Outputs and inputs are padded to multiples of HEAD. With 32 bits the bytes are the float32 themselves, and blocks
+    have no scales.
     """
     form = FORMATS[bits]
     outputs, inputs = matrix.shape
     tiles, padded = -(-outputs // HEAD) * HEAD // LANES, -(-inputs // HEAD) * HEAD
+    if not form.is_rounded:
+        whole = np.zeros((tiles, LANES, padded), np.float32)
+        whole.reshape(-1, padded)[:outputs, :inputs] = matrix
+        packed = np.ascontiguousarray(whole.swapaxes(1, 2)).view(np.uint8).reshape(tiles, -1)
+        return packed, np.zeros((tiles, padded // form.block, 0), np.uint16)
     packed = np.zeros((tiles, LANES * padded * bits // 8), np.uint8)
     scales = np.zeros((tiles, padded // form.block, LANES), np.uint16)
     _pack(np.ascontiguousarray(matrix, np.float32), bits, form.block, form.zero, packed, scales)
@@ -106,21 +112,22 @@ def unpack(packed: np.ndarray, scales: np.ndarray, bits: int) -> np.ndarray:
     return matrix
 
 
-def can_quantize(weights: DecoderWeights) -> bool:
+def can_pack(weights: DecoderWeights) -> bool:
     """Whether the kernels know its shape: heads of HEAD dimensions, as all of Meta's checkpoints have."""
     return weights.norm.shape[1] == weights.attention_heads * HEAD
 
 
-def quantize(weights: DecoderWeights, bits: int) -> dict[str, np.ndarray]:
-    """`weights` in `bits` (8 or 4), as plain arrays that may be stored.
+def pack_decoder(weights: DecoderWeights, bits: int) -> dict[str, np.ndarray]:
+    """`weights` in `bits` (8 or 4; 32 is as they are), as plain arrays that may be stored.
 
-    The heads and the cross-attention's keys and values stay at 8 bits. Raises ValueError for heads that haven't HEAD
-    dimensions.
+    The heads and the cross-attention's keys and values have no less than 8 bits. Raises ValueError for heads that
+    haven't HEAD dimensions.
     """
-    if not can_quantize(weights):
+    if not can_pack(weights):
         raise ValueError(f"Expected heads of {HEAD} dimensions")
     kinds = {"qkv": bits, "attention_out": bits, "fc1": bits, "fc2": bits}
-    kinds |= {"cross_query": bits, "cross_key": 8, "cross_value": 8, "cross_out": bits}
+    fine = max(bits, 8)
+    kinds |= {"cross_query": bits, "cross_key": fine, "cross_value": fine, "cross_out": bits}
     arrays: dict[str, np.ndarray] = {}
     norms = []
 
@@ -135,7 +142,7 @@ def quantize(weights: DecoderWeights, bits: int) -> dict[str, np.ndarray]:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(put_layer, range(len(weights.layers))))
-    put("heads", weights.heads, 8)
+    put("heads", weights.heads, fine)
     for layer in weights.layers:
         norms += [n for n in (layer.attention_norm, layer.cross_norm, layer.final_norm) if n is not None]
     arrays["norms"] = np.stack([*norms, weights.norm]).astype(np.float32)

@@ -32,7 +32,9 @@ OPERATION = np.dtype(
             "span",  # tiles in a unit
             "inputs",
             "bits",
-            "block",  # how activations are rounded: those of the matrix, or those that the operation puts out
+            "kernel",  # the column in `kernels` of those that multiply by the matrix
+            "round",  # how activations are rounded: those of the matrix, or those that the operation puts out
+            "block",
             "zero",
             "column",  # of `projected` where products go
             "wide",  # 1 where the activations are fc1's
@@ -45,7 +47,7 @@ OPERATION = np.dtype(
 
 
 class Cache(NamedTuple):
-    """Keys and values of so many layers, rows and heads in int8, a float32 scale per position.
+    """Keys and values of so many layers, rows and heads, int8 or float32, with a float32 scale per position.
 
     keys (…, tiles · HEAD · LANES), values (…, positions · HEAD), scales (…, positions); positions fill whole tiles.
     """
@@ -56,28 +58,31 @@ class Cache(NamedTuple):
     value_scales: np.ndarray
 
 
-def empty_cache(layers: int, rows: int, heads: int, positions: int) -> Cache:
+def empty_cache(layers: int, rows: int, heads: int, positions: int, kind: type) -> Cache:
     tiles = -(-positions // LANES)
     shape = (layers, rows, heads)
     return Cache(
-        np.zeros((*shape, tiles * HEAD * LANES), np.int8),
+        np.zeros((*shape, tiles * HEAD * LANES), kind),
         np.zeros((*shape, tiles * LANES), np.float32),
-        np.zeros((*shape, tiles * LANES * HEAD), np.int8),
+        np.zeros((*shape, tiles * LANES * HEAD), kind),
         np.zeros((*shape, tiles * LANES), np.float32),
     )
 
 
 class Rounded(NamedTuple):
-    """Activations as the kernels read them: int8 (rows · inputs), per block a scale and what its sum starts from."""
+    """Activations as the kernels read them: (rows · inputs), int8 or float32.
+
+    int8 has per block a scale and what its sum starts from.
+    """
 
     values: np.ndarray
     scales: np.ndarray
     starts: np.ndarray
 
 
-def empty_rounded(rows: int, inputs: int) -> Rounded:
+def empty_rounded(rows: int, inputs: int, kind: type) -> Rounded:
     blocks = rows * inputs // min(form.block for form in FORMATS.values())
-    return Rounded(np.zeros(rows * inputs, np.int8), np.zeros(blocks, np.float32), np.zeros(blocks, np.int32))
+    return Rounded(np.zeros(rows * inputs, kind), np.zeros(blocks, np.float32), np.zeros(blocks, np.int32))
 
 
 class Buffers(NamedTuple):
@@ -139,14 +144,14 @@ def _take(counters, worker, workers, units):
 
 
 @numba.njit(nogil=True, cache=True)
-def _round(rounding, floats, count, rounded, first, operation):
-    """Rounds floats[:count] to int8 at rounded.values[first:], as the operation's matrix wants it."""
+def _round(floats, count, rounded, first, operation):
+    """Puts floats[:count] at rounded.values[first:], as the operation's matrix wants it."""
     block = operation.block
     _call(
-        rounding[block // 64],
+        operation.round,
         (
             floats.ctypes.data,
-            rounded.values.ctypes.data + first,
+            rounded.values.ctypes.data + first * rounded.values.itemsize,
             rounded.scales.ctypes.data + first // block * 4,
             rounded.starts.ctypes.data + first // block * 4,
             count // block,
@@ -173,7 +178,8 @@ def _normalise(x, norm, out):
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
 def _keep(cache, layer, row, head, position, key, value):
-    """Puts a key and a value (HEAD,) into the cache, rounded."""
+    """Puts a key and a value (HEAD,) into the cache, rounded where that is int8."""
+    exact = cache.keys.itemsize == 4
     largest_key, largest_value = np.float32(1e-30), np.float32(1e-30)
     for i in range(HEAD):
         largest_key = max(largest_key, abs(key[i]))
@@ -182,10 +188,14 @@ def _keep(cache, layer, row, head, position, key, value):
     keys = cache.keys[layer, row, head]
     values = cache.values[layer, row, head, position * HEAD : (position + 1) * HEAD]
     for i in range(HEAD):
-        keys[(tile * HEAD + i) * LANES + lane] = np.int8(np.rint(key[i] * (np.float32(127) / largest_key)))
-        values[i] = np.int8(np.rint(value[i] * (np.float32(127) / largest_value)))
-    cache.key_scales[layer, row, head, position] = largest_key / np.float32(127)
-    cache.value_scales[layer, row, head, position] = largest_value / np.float32(127)
+        place = (tile * HEAD + i) * LANES + lane
+        if exact:
+            keys[place], values[i] = key[i], value[i]
+        else:
+            keys[place] = np.rint(key[i] * (np.float32(127) / largest_key))
+            values[i] = np.rint(value[i] * (np.float32(127) / largest_value))
+    cache.key_scales[layer, row, head, position] = np.float32(1) if exact else largest_key / np.float32(127)
+    cache.value_scales[layer, row, head, position] = np.float32(1) if exact else largest_value / np.float32(127)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -226,7 +236,7 @@ def _share(scores, heads, places):
 
 
 @numba.njit(nogil=True, cache=True)
-def _multiply(worker, unit, operation, row, end_row, kernels, gelu, rounding, buffers):
+def _multiply(worker, unit, operation, row, end_row, kernels, gelu, buffers):
     """`span` tiles of a matrix times activations row … end_row, and what is to be done with the products."""
     kind = operation.kind
     inputs, block = operation.inputs, operation.block
@@ -242,12 +252,12 @@ def _multiply(worker, unit, operation, row, end_row, kernels, gelu, rounding, bu
             choice += 1
         group = kernels[choice, 0]
         _call(
-            kernels[choice, operation.bits // 4],
+            kernels[choice, operation.kernel],
             (
                 products.ctypes.data,
                 operation.weights + first * bytes_,
                 operation.scales + first * blocks * LANES * 2,
-                source.values.ctypes.data + row * inputs,
+                source.values.ctypes.data + row * inputs * source.values.itemsize,
                 source.scales.ctypes.data + row * blocks * 4,
                 source.starts.ctypes.data + row * blocks * 4,
                 blocks,
@@ -260,7 +270,7 @@ def _multiply(worker, unit, operation, row, end_row, kernels, gelu, rounding, bu
             if kind == GELU:
                 _call(gelu, (product.ctypes.data, tiles))
                 end = buffers.wide.values.size // buffers.x.shape[0]
-                _round(rounding, product, HEAD, buffers.wide, (row + r) * end + start, operation)
+                _round(product, HEAD, buffers.wide, (row + r) * end + start, operation)
             else:
                 if kind == PROJECT:
                     target = buffers.projected[row + r, operation.column :]
@@ -292,12 +302,11 @@ def run(worker, workers, program, counters, shape, kernels, others, norms, place
     """Takes part in running `program`.
 
     counters (operations, 1 + workers, 8): how many units are done, and how many each worker's stretch has had taken.
-    kernels (groups, 3): rows, the 4-bit and the 8-bit kernel for so many.
-    others: the kernels attend, gelu, wait, round_32, round_64.
+    kernels (groups, 1 + formats): rows, and each format's kernel for so many.
+    others: the kernels attend, gelu, wait.
     places (rows,): how many positions each row's cross-attention has.
     """
-    attend, gelu, wait = others[:3]
-    rounding = others[3:]
+    attend, gelu, wait = others
     heads = cache.keys.shape[2]
     width = heads * HEAD
     fed, steps, position, kept_row = shape
@@ -322,16 +331,16 @@ def run(worker, workers, program, counters, shape, kernels, others, norms, place
             if kind == NORM:
                 r = first * steps + unit
                 _normalise(buffers.x[r], norms[operation.index], buffers.row[worker])
-                _round(rounding, buffers.row[worker], width, buffers.narrow, r * width, operation)
+                _round(buffers.row[worker], width, buffers.narrow, r * width, operation)
             elif kind == LAST_NORM:
                 _normalise(buffers.x[unit * steps + steps - 1], norms[operation.index], buffers.row[worker])
-                _round(rounding, buffers.row[worker], width, buffers.narrow, unit * width, operation)
+                _round(buffers.row[worker], width, buffers.narrow, unit * width, operation)
             elif kind == ROUND:
-                _round(rounding, buffers.x[unit], width, buffers.narrow, unit * width, operation)
+                _round(buffers.x[unit], width, buffers.narrow, unit * width, operation)
             elif kind == SHARES:
                 r, inputs = first * steps + unit, operation.inputs
                 _share(buffers.projected[r], heads, operation.places)
-                _round(rounding, buffers.projected[r], inputs, buffers.narrow, r * inputs, operation)
+                _round(buffers.projected[r], inputs, buffers.narrow, r * inputs, operation)
             elif kind in (ATTEND, CROSS, KEEP):
                 row, head = first + unit // heads, unit % heads
                 q, k, v = head * HEAD, width + head * HEAD, 2 * width + head * HEAD
@@ -375,11 +384,11 @@ def run(worker, workers, program, counters, shape, kernels, others, norms, place
                             projected[k : k + HEAD],
                         )
                     if kind != KEEP:
-                        _round(rounding, out, HEAD, buffers.narrow, r * width + q, operation)
+                        _round(out, HEAD, buffers.narrow, r * width + q, operation)
             else:
                 each = 1 if kind == LOGITS else steps
                 row, end_row = first * each, (first + rows) * each
-                _multiply(worker, unit, operation, row, end_row, kernels, gelu, rounding, buffers)
+                _multiply(worker, unit, operation, row, end_row, kernels, gelu, buffers)
             done += 1
             unit = _take(counter + 64, worker, workers, units)
         if done:

@@ -12,11 +12,11 @@ import numpy as np
 from huggingface_hub import constants
 from safetensors.numpy import save_file
 
-from musicgen_ui.decoding.packing import quantize
+from musicgen_ui.decoding.packing import pack_decoder
 from musicgen_ui.decoding.weights import DecoderWeights, Tensors, mapped
 
 FORMAT = 1
-"""of the arrays, as `packing.quantize` makes them: to be counted up when that changes"""
+"""of the arrays, as `packing.pack_decoder` makes them: to be counted up when that changes"""
 _WORTH_KEEPING = 50_000_000  # bytes: smaller weights are quantised faster than they are looked up
 log = logging.getLogger(__name__)
 
@@ -27,14 +27,14 @@ def kept_path(tensors: Tensors, bits: int) -> Path:
 
 
 def quantized_weights(weights: DecoderWeights, tensors: Tensors, bits: int) -> Mapping[str, np.ndarray]:
-    """The decoder in `bits` (8 or 4), as `packing.quantize` gives it: kept from before, mapped, or made and kept.
+    """The decoder in `bits` (8 or 4), as `packing.pack_decoder` gives it: kept from before, mapped, or made and kept.
 
     Raises ValueError for a decoder that can't be quantised.
     """
     path = kept_path(tensors, bits)
     with contextlib.suppress(OSError, ValueError, KeyError):  # not there, or cut off
         return mapped(path)
-    arrays = quantize(weights, bits)
+    arrays = pack_decoder(weights, bits)
     if sum(array.nbytes for array in arrays.values()) < _WORTH_KEEPING:
         return arrays
     partial = path.with_name(f".{path.stem}-{secrets.token_hex(8)}.part")

@@ -244,8 +244,11 @@ def code_notes(record: Mapping, complete: bool, language: str) -> str:
     if "chroma" in (record.get("stages") or {}):
         notes.append(("chroma", {}))
     notes.append(("windows" if "hand_out_codes" in script else "decode", {}))
-    if record.get("engine") in ("mindnlp", "graph", "int8", "int4"):
-        notes.append((str(record["engine"]), {}))
+    engine = record.get("engine")
+    if engine in ("graph", "float32"):
+        notes.append(("exact", {"engine": engine}))
+    elif engine in ("mindnlp", "int8", "int4"):
+        notes.append((str(engine), {}))
     if not complete:
         notes.append(("stopped", {}))
     items = "".join(f"<li>{_marked(say(language, f'page.code.{key}', **params))}</li>" for key, params in notes)

@@ -31,16 +31,24 @@ def bundled(pipeline):
     return lambda name: pipeline.load(name, MENU[name].folder)
 
 
-def test_text(bundled):
+@pytest.fixture(params=["graph", "float32"])
+def engine(request):
+    return request.param
+
+
+def test_text(bundled, engine):
     prompts = ["slow bells in D minor", "轻快的钢琴曲，有鼓"]
-    hold("text", bundled("nano").generate(prompts, SETTINGS))
+    hold("text", bundled("nano").generate(prompts, SETTINGS, engine=engine))
 
 
-def test_clip(bundled):
+def test_clip(bundled, engine):
     clips = [Clip(sound, SAMPLING_RATE) for sound in CASES["clip"].sounds]
-    hold("clip", bundled("nano").generate_continuation(clips, [""], settings=SETTINGS))
+    hold("clip", bundled("nano").generate_continuation(clips, [""], settings=SETTINGS, engine=engine))
 
 
-def test_melody(bundled):
+def test_melody(bundled, engine):
     clips = [Clip(sound, SAMPLING_RATE) for sound in CASES["melody-clip"].sounds]
-    hold("melody", bundled("nano-melody").generate_with_chroma(clips, ["flute waltz, no drums"], settings=SETTINGS))
+    takes = bundled("nano-melody").generate_with_chroma(
+        clips, ["flute waltz, no drums"], settings=SETTINGS, engine=engine
+    )
+    hold("melody", takes)

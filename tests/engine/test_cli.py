@@ -44,7 +44,7 @@ def test_text_to_a_file_and_again_bit_for_bit(call, tmp_path):
     assert told["files"] == ["a.wav"]
     assert told["seed"] == 7
     assert told["model"] == "nano"
-    assert told["engine"] == "graph"
+    assert told["engine"] == "float32"
     assert told["tokens"] == 53
     assert told["seconds"] == [1.0]
     assert {"load", "text_encoder", "decoder", "codec"} <= set(told["stages"])

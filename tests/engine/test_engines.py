@@ -1,6 +1,6 @@
 """What every engine of ours must do, on tiny random checkpoints whose attention heads have 64 dimensions, as Meta's.
 
-test_parity.py holds `graph` to the reference's greedy codes; here the quantised engines are held to `graph`.
+test_parity.py holds `graph` to the reference's greedy codes; here the others are held to `graph`.
 """
 
 import numpy as np
@@ -10,9 +10,10 @@ from musicgen_ui.errors import InputError
 from musicgen_ui.request import Clip, Request, Settings
 from tests.reference.cases import KINDS, LONG, MELODIES, PROMPTS, SAMPLING_RATE, SHORT, tune
 
-ENGINES = ("graph", "int8", "int4")
+ENGINES = ("graph", "float32", "int8", "int4")
 FEW = Settings(max_new_tokens=10)
-LARGEST_ERROR = {"int8": 0.04, "int4": 0.3}  # of logits, relative L2: random weights are the hardest to round
+# Of logits, relative L2: random weights are the hardest to round.
+LARGEST_ERROR = {"float32": 5e-6, "int8": 0.04, "int4": 0.3}
 
 
 def clips(*tunes, channels=1):
@@ -112,7 +113,7 @@ def test_pieces_heard_while_it_is_made_are_the_first_takes_sound(engine, wide):
 
 
 @pytest.mark.parametrize("kind", ["mono", "melody"])
-def test_quantised_logits_are_near_the_exact_ones(kind, wide):
+def test_logits_are_near_the_graphs(kind, wide):
     model = wide(kind)
     rng = np.random.default_rng(2)
     inputs = rng.standard_normal((2, 40, 128)).astype(np.float32)
@@ -127,6 +128,21 @@ def test_quantised_logits_are_near_the_exact_ones(kind, wide):
     for engine, largest in LARGEST_ERROR.items():
         error = np.linalg.norm(logits[engine] - logits["graph"]) / np.linalg.norm(logits["graph"])
         assert 0 < error < largest, f"{engine}: {error:.3f}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_float32_makes_the_codes_of_mindnlp(kind, wide):
+    """Also where they are drawn."""
+    melody, _ = KINDS[kind]
+    for prompts, given in ((PROMPTS, ()), (("",), ()), (PROMPTS, MELODIES if melody else (SHORT, LONG))):
+        for sampled in (False, True):
+            settings = Settings(30, do_sample=sampled)
+            takes, others = (
+                generate(wide(kind), engine, prompts, given, settings=settings, seeds=(3, 4))
+                for engine in ("float32", "mindnlp")
+            )
+            for take, other in zip(takes, others, strict=True):
+                np.testing.assert_array_equal(take.codes, other.codes)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -154,7 +170,7 @@ def test_a_description_is_read_once(wide, monkeypatch):
 
 
 def test_auto_is_exact_for_what_is_small(wide):
-    assert generate(wide("mono"), "auto")[0].record["engine"] == "graph"
+    assert generate(wide("mono"), "auto")[0].record["engine"] == "float32"
 
 
 def test_other_heads_can_only_be_run_exactly(pipeline, tiny, tiny_folder):
@@ -175,7 +191,7 @@ def test_quantised_weights_are_kept_and_made_again_where_broken(wide, tmp_path, 
     made = {name: array.copy() for name, array in store.quantized_weights(model.weights, model.tensors, 8).items()}
     path = store.kept_path(model.tensors, 8)
     assert path.is_relative_to(tmp_path)
-    monkeypatch.setattr(store, "quantize", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(store, "pack_decoder", lambda *_: pytest.fail("made again"))
     kept = store.quantized_weights(model.weights, model.tensors, 8)
     monkeypatch.undo()
     monkeypatch.setattr(store.constants, "HF_HOME", str(tmp_path))

@@ -143,7 +143,8 @@ def test_guidance_doubles_the_rows(guidance: float, rows: str) -> None:
 @pytest.mark.parametrize(
     ("record", "complete", "told"),
     [
-        ({"engine": "graph"}, True, "same float32 weights"),
+        ({"engine": "graph"}, True, "engine graph, which runs the same float32 weights"),
+        ({"engine": "float32"}, True, "engine float32, which runs the same float32 weights"),
         ({"engine": "int8"}, True, "8 bits"),
         ({"engine": "int4"}, True, "4 bits"),
         ({"engine": "mindnlp"}, False, "was stopped"),

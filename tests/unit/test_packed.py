@@ -1,18 +1,18 @@
-"""The quantised decoder against the same decoder in plain numpy float32, on small random shapes."""
+"""The decoder on packed weights against the same decoder in plain numpy float32, on small random shapes."""
 
 import numpy as np
 import pytest
 from scipy.special import erf
 
-from musicgen_ui.decoding import quantized
+from musicgen_ui.decoding import packed
 from musicgen_ui.decoding.folding import fold, pays
 from musicgen_ui.decoding.kernels import available_instructions
-from musicgen_ui.decoding.packing import pack, quantize, unpack
-from musicgen_ui.decoding.quantized import QuantizedDecoder
+from musicgen_ui.decoding.packed import PackedDecoder
+from musicgen_ui.decoding.packing import pack, pack_decoder, unpack
 from musicgen_ui.decoding.weights import DecoderWeights, LayerWeights
 
 HEADS, WIDTH, FFN, CODEBOOKS, VOCABULARY, CAPACITY = 5, 320, 830, 4, 100, 64  # ffn and vocabulary fill no block
-LARGEST_ERROR = {8: 0.02, 4: 0.18}  # of logits, relative L2
+LARGEST_ERROR = {32: 2e-6, 8: 0.02, 4: 0.18}  # of logits, relative L2
 
 
 def weights(layers: int = 2, crossed: bool = True, seed: int = 0) -> DecoderWeights:
@@ -82,7 +82,7 @@ def float32():
 
 @pytest.fixture(scope="module")
 def stored(float32):
-    return {bits: quantize(float32, bits) for bits in (8, 4)}
+    return {bits: pack_decoder(float32, bits) for bits in LARGEST_ERROR}
 
 
 @pytest.fixture(scope="module")
@@ -111,46 +111,48 @@ def fed(decoder, inputs, states=None, mask=None, steps=1):
     return np.stack([decoder.feed(inputs[:, i : i + steps]) for i in range(0, inputs.shape[1], steps)], axis=1)
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", LARGEST_ERROR)
 @pytest.mark.parametrize("instructions", available_instructions())
 def test_logits_are_those_of_float32_with_any_instructions(instructions, bits, float32, stored, song):
-    logits = fed(QuantizedDecoder(stored[bits], bits, instructions=instructions), *song)
+    logits = fed(PackedDecoder(stored[bits], bits, instructions=instructions), *song)
     expected = reference(float32, *song)
     assert max(error(logits[:, i], expected[:, i]) for i in range(40)) < LARGEST_ERROR[bits]
 
 
 def test_a_wrong_weight_would_be_seen(float32, stored, song):
     broken = stored[8] | {"1.fc2": stored[8]["1.fc2"][::-1].copy()}
-    assert error(fed(QuantizedDecoder(broken, 8), *song), reference(float32, *song)) > 0.2
+    assert error(fed(PackedDecoder(broken, 8), *song), reference(float32, *song)) > 0.2
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", LARGEST_ERROR)
 def test_instructions_agree_to_the_bit(bits, stored, song):
-    logits = [fed(QuantizedDecoder(stored[bits], bits, instructions=n), *song) for n in available_instructions()]
+    logits = [fed(PackedDecoder(stored[bits], bits, instructions=n), *song) for n in available_instructions()]
     for others in logits[1:]:
         np.testing.assert_array_equal(others, logits[0])
 
 
-def test_a_row_does_not_depend_on_its_batch(stored, song):
+@pytest.mark.parametrize("bits", [32, 8])
+def test_a_row_does_not_depend_on_its_batch(bits, stored, song):
     """Eleven rows go through the kernels for 8, 2 and 1 rows."""
     inputs, states, mask = (np.concatenate([part] * 4)[:11] for part in song)
-    decoder = QuantizedDecoder(stored[8], 8)
+    decoder = PackedDecoder(stored[bits], bits)
     together = fed(decoder, inputs, states, mask)
     for row in (0, 9, 10):
         alone = fed(decoder, inputs[row : row + 1], states[row : row + 1], mask[row : row + 1])
         np.testing.assert_array_equal(alone[0], together[row])
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", LARGEST_ERROR)
 def test_threads_change_nothing(bits, stored, song):
-    one, three = (fed(QuantizedDecoder(stored[bits], bits, threads), *song) for threads in (1, 3))
+    one, three = (fed(PackedDecoder(stored[bits], bits, threads), *song) for threads in (1, 3))
     np.testing.assert_array_equal(one, three)
 
 
-def test_a_prompt_at_once_is_the_prompt_step_by_step(stored, song, monkeypatch):
+@pytest.mark.parametrize("bits", [32, 8])
+def test_a_prompt_at_once_is_the_prompt_step_by_step(bits, stored, song, monkeypatch):
     """Also where it's cut into chunks that the last one doesn't fill."""
-    monkeypatch.setattr("musicgen_ui.decoding.quantized._CHUNK", 48)
-    decoder = QuantizedDecoder(stored[8], 8)
+    monkeypatch.setattr("musicgen_ui.decoding.packed._CHUNK", 48)
+    decoder = PackedDecoder(stored[bits], bits)
     stepwise, at_once = fed(decoder, *song), fed(decoder, *song, steps=40)
     np.testing.assert_allclose(at_once[:, -1], stepwise[:, -1], atol=1e-5)
     assert decoder.position == 40
@@ -158,17 +160,18 @@ def test_a_prompt_at_once_is_the_prompt_step_by_step(stored, song, monkeypatch):
 
 def test_masked_places_are_not_heard(stored, song):
     inputs, states, mask = song
-    decoder = QuantizedDecoder(stored[8], 8)
+    decoder = PackedDecoder(stored[8], 8)
     noise = np.where(mask[..., None], states, 100.0).astype(np.float32)
     np.testing.assert_array_equal(fed(decoder, inputs, noise, mask), fed(decoder, inputs, states, mask))
     everything = fed(decoder, inputs, states, np.ones_like(mask))
     assert error(everything[1], fed(decoder, inputs, states, mask)[1]) > 0.01
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bits", LARGEST_ERROR)
 def test_places_too_many_to_fold_are_heard_beside_few(bits, float32, stored, long_song):
-    assert [pays(int(count), bits) for count in long_song[2].sum(1)] == [False, True, True, False]
-    decoder = QuantizedDecoder(stored[bits], bits)
+    folded = [pays(int(count), bits) for count in long_song[2].sum(1)]
+    assert folded == [False] * 4 if bits == 32 else [False, True, True, False]
+    decoder = PackedDecoder(stored[bits], bits)
     together = fed(decoder, *long_song)
     assert error(together, reference(float32, *long_song)) < LARGEST_ERROR[bits]
     for row in range(4):
@@ -195,22 +198,23 @@ def test_folded_weights_are_the_products_of_those_they_stand_for(bits, stored):
 def test_the_same_text_is_folded_once_and_another_anew(stored, song, monkeypatch):
     inputs, states, mask = song
     folds = []
-    monkeypatch.setattr(quantized, "fold", lambda *told: folds.append(told[1]) or fold(*told))
-    decoder = QuantizedDecoder(stored[8], 8)
+    monkeypatch.setattr(packed, "fold", lambda *told: folds.append(told[1]) or fold(*told))
+    decoder = PackedDecoder(stored[8], 8)
     first = fed(decoder, *song)
     assert sorted(folds) == [0, 0, 1, 1]  # two layers, two texts
     np.testing.assert_array_equal(fed(decoder, *song), first)
     assert len(folds) == 4
     other = fed(decoder, inputs, states[::-1].copy() * 0.5, mask[::-1])
     assert len(folds) == 8
-    np.testing.assert_array_equal(fed(QuantizedDecoder(stored[8], 8), inputs, states[::-1] * 0.5, mask[::-1]), other)
+    np.testing.assert_array_equal(fed(PackedDecoder(stored[8], 8), inputs, states[::-1] * 0.5, mask[::-1]), other)
 
 
 def test_without_cross_attention(song):
     inputs = song[0]
     decoder = weights(crossed=False)
-    logits = fed(QuantizedDecoder(decoder, 8), inputs)
+    logits = fed(PackedDecoder(decoder, 8), inputs)
     assert error(logits, reference(decoder, inputs)) < LARGEST_ERROR[8]
+    assert error(fed(PackedDecoder(decoder, 32), inputs), reference(decoder, inputs)) < LARGEST_ERROR[32]
 
 
 @pytest.mark.parametrize(("bits", "largest"), [(8, 0.006), (4, 0.1)])
@@ -235,16 +239,16 @@ def test_stored_arrays_may_be_mapped(stored, song, tmp_path):
     for name, array in stored[8].items():
         np.save(tmp_path / f"{name}.npy", array)
     mapped = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in stored[8]}
-    np.testing.assert_array_equal(fed(QuantizedDecoder(mapped, 8), *song), fed(QuantizedDecoder(stored[8], 8), *song))
+    np.testing.assert_array_equal(fed(PackedDecoder(mapped, 8), *song), fed(PackedDecoder(stored[8], 8), *song))
 
 
 def test_what_does_not_fit_is_said(stored, song):
     inputs, states, mask = song
-    decoder = QuantizedDecoder(stored[8], 8)
+    decoder = PackedDecoder(stored[8], 8)
     with pytest.raises(ValueError, match="states"):
         decoder.begin(3, CAPACITY)
     with pytest.raises(ValueError, match="8 bits"):
-        QuantizedDecoder(stored[4], 8)
+        PackedDecoder(stored[4], 8)
     decoder.begin(3, 2, states, mask)
     with pytest.raises(ValueError, match="at most 2 steps"):
         decoder.feed(inputs[:, :3])

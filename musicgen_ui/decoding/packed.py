@@ -1,9 +1,10 @@
-"""MusicGen's decoder with weights of 8 or 4 bits, for processors.
+"""MusicGen's decoder on kernels of our own, for processors: with weights as they are, or of 8 or 4 bits.
 
 Decoding reads every weight for every token, so it is as fast as the memory, and faster with smaller weights. They are
 rounded block by block, with a scale each (`packing.py`). Activations are rounded to 8 bits as they come, multiplied as
 bytes and summed as integers (`kernels.py`); keys and values are kept in 8 bits, a scale per head and position. All
-else is float32.
+else is float32. With 32 bits all is float32 and nothing rounded: what is small is read fast enough so, and an operation
+costs next to nothing, where a graph hands each from thread to thread.
 
 The decoder is that of Copet et al. 2023, "Simple and Controllable Music Generation", pre-norm and without biases:
 x += out(attend(LN x)); x += cross_out(cross(LN x)); x += fc2(gelu(fc1(LN x))); at last LN and a head per codebook.
@@ -19,7 +20,7 @@ import numpy as np
 from musicgen_ui.decoding.folding import FORM as FOLDED_FORM
 from musicgen_ui.decoding.folding import Folded, fold, pays
 from musicgen_ui.decoding.kernels import FORMATS, HEAD, LANES, Kernels, WeightFormat
-from musicgen_ui.decoding.packing import quantize
+from musicgen_ui.decoding.packing import pack_decoder
 from musicgen_ui.decoding.program import (
     ADD,
     ATTEND,
@@ -53,10 +54,11 @@ class _Audience(NamedTuple):
     folded: list[Folded] | None
 
 
-class QuantizedDecoder:
+class PackedDecoder:
     """A decoder that is fed embeddings and gives logits; it keeps the sequences' keys and values.
 
-    weights: float32, or the arrays of `quantize`, which may be memory-mapped.
+    weights: float32, or the arrays of `pack_decoder`, which may be memory-mapped.
+    bits: 32, 8 or 4.
     instructions: one of `kernels.INSTRUCTIONS`; by default the best that this processor has.
     """
 
@@ -67,24 +69,24 @@ class QuantizedDecoder:
         threads: int | None = None,
         instructions: str | None = None,
     ):
-        self._arrays = quantize(weights, bits) if isinstance(weights, DecoderWeights) else weights
+        self._arrays = pack_decoder(weights, bits) if isinstance(weights, DecoderWeights) else weights
         self._layers, self._heads, self.codebooks, self.vocabulary, stored = (int(n) for n in self._arrays["shape"])
         if stored != bits:
             raise ValueError(f"Expected weights of {bits} bits, got {stored}")
         self._width = self._heads * HEAD
         self._crossed = "0.cross_query" in self._arrays
         self._norms = np.array(self._arrays["norms"])
-        self._kernels = Kernels(instructions)
+        self._form, self._fine = FORMATS[bits], FORMATS[max(bits, 8)]
+        self._kind = np.int8 if self._form.is_rounded else np.float32  # of activations, keys and values
+        self._formats = sorted({bits, self._fine.bits})
+        self._kernels = Kernels(self._formats, instructions)
+        address = self._kernels.address
         self._groups = np.array(
-            [
-                [rows, *(self._kernels.address[f"multiply_{bits}_{rows}"] for bits in (4, 8))]
-                for rows in self._kernels.groups
-            ]
+            [[rows, *(address[f"multiply_{bits}_{rows}"] for bits in self._formats)] for rows in self._kernels.groups]
         )
-        self._others = tuple(self._kernels.address[name] for name in ("attend", "gelu", "wait", "round_32", "round_64"))
+        self._others = tuple(address[name] for name in ("attend", "gelu", "wait"))
         self._threads = threads or processors()
         self._pool = ThreadPoolExecutor(self._threads, "decoder")
-        self._form = FORMATS[bits]
         self._crossing = self._crossing_program()
         self._folded: dict[bytes, list[Folded]] = {}  # of the states that the sequences attend to, by their bytes
         self._ffn = self._arrays["0.fc1"].shape[0] * LANES
@@ -97,7 +99,8 @@ class QuantizedDecoder:
         """
         tiles, inputs, bits, block = (self._decoding[name] for name in ("tiles", "inputs", "bits", "block"))
         outputs = tiles * LANES  # none where an operation has no matrix
-        weights = outputs * inputs * bits // 8 + outputs * inputs // np.maximum(block, 1) * 2
+        scales = outputs * inputs // np.maximum(block, 1) * 2 * self._form.is_rounded
+        weights = outputs * inputs * bits // 8 + scales
         return int(weights.sum()), sum(array.nbytes for array in self._cache) * position // self._capacity
 
     # Programs
@@ -116,6 +119,7 @@ class QuantizedDecoder:
             "span": HEAD // LANES,
             "inputs": scales.shape[1] * form.block,
             "bits": form.bits,
+            "kernel": 1 + self._formats.index(form.bits),
             **self._rounding(form),
         } | others
 
@@ -123,7 +127,9 @@ class QuantizedDecoder:
         return self._product(kind, self._arrays[name], self._arrays[f"{name}.scales"], form, **others)
 
     def _rounding(self, form: WeightFormat) -> dict[str, int]:
-        return {"block": form.block, "zero": self._kernels.instructions.zero(form.bits)}
+        kernels = self._kernels
+        zero = kernels.instructions.zero(form.bits)
+        return {"round": kernels.address[f"round_{form.bits}"], "block": form.block, "zero": zero}
 
     def _program(self, operations: list[dict[str, int]]) -> np.ndarray:
         program = np.zeros(len(operations), OPERATION)
@@ -142,7 +148,7 @@ class QuantizedDecoder:
         return program
 
     def _decoding_program(self, audiences: list[_Audience]) -> np.ndarray:
-        form, last = self._form, FORMATS[8]
+        form, last = self._form, self._fine
         operations: list[dict[str, int]] = []
         norm = 0
         for i in range(self._layers):
@@ -183,7 +189,7 @@ class QuantizedDecoder:
         return [operation | {"first": audience.first, "rows": audience.rows} for operation in operations]
 
     def _crossing_program(self) -> np.ndarray:
-        form = FORMATS[8]
+        form = self._fine
         operations: list[dict[str, int]] = [{"kind": ROUND, **self._rounding(form)}]
         for i in range(self._layers if self._crossed else 0):
             operations += [
@@ -221,15 +227,15 @@ class QuantizedDecoder:
         self._buffers = Buffers(
             x=np.zeros((activations, width), np.float32),
             projected=np.zeros((activations, 3 * width), np.float32),
-            narrow=empty_rounded(activations, width),
-            wide=empty_rounded(activations, self._ffn),
+            narrow=empty_rounded(activations, width, self._kind),
+            wide=empty_rounded(activations, self._ffn, self._kind),
             logits=np.zeros((rows, self.codebooks * self.vocabulary), np.float32),
             outputs=np.zeros((threads, 8, HEAD), np.float32),
             row=np.zeros((threads, width), np.float32),
             scores=np.zeros((threads, max(capacity, 0 if states is None else states.shape[1]) + LANES), np.float32),
         )
-        self._cache = empty_cache(self._layers, rows, self._heads, capacity)
-        self._cross = empty_cache(self._layers, rows, self._heads, 0)
+        self._cache = empty_cache(self._layers, rows, self._heads, capacity, self._kind)
+        self._cross = empty_cache(self._layers, rows, self._heads, 0, self._kind)
         self._places = np.zeros(rows, np.int64)
         if states is not None and (states.shape[0] != rows or states.shape[2] != width):
             raise ValueError(f"Expected states ({rows}, places, {width}), got {states.shape}")
@@ -241,7 +247,7 @@ class QuantizedDecoder:
         folds = [pays(len(row), self._form.bits) for row in heard]
         self._places[:] = [len(row) for row in heard]
         kept = max((len(row) for row, folded in zip(heard, folds, strict=True) if not folded), default=0)
-        self._cross = empty_cache(self._layers, len(heard), self._heads, kept)
+        self._cross = empty_cache(self._layers, len(heard), self._heads, kept, self._kind)
         before, self._folded = self._folded, {}
         audiences = []
         for key, numbers in groupby(range(len(heard)), lambda i: heard[i].tobytes() if folds[i] else None):
