@@ -13,6 +13,7 @@ from musicgen_ui.audio import FORMATS, write_audio
 from musicgen_ui.limits import Limits
 from musicgen_ui.locales import catalogue
 from tests.ui.steps import button, heading, number_box, tab, words
+from tests.ui.test_attackers import SCRIPT
 
 OpenPage = Callable[..., Page]
 SOON = 40_000  # ms
@@ -120,6 +121,19 @@ def test_a_foreign_file_is_one_sentence_and_changes_nothing(fake_app: str, open_
         expect(page.get_by_role("alert")).to_have_text(sentence, timeout=SOON)
     expect(prompt).to_have_value("my own words")
     assert page.url.startswith(fake_app)
+    assert page.faults == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["prompt", "clip", "model", "engine", "mode"])
+def test_what_a_file_says_is_text(fake_app: str, open_page: OpenPage, tmp_path: Path, name: str) -> None:
+    page = open_page(fake_app)
+    mode = {"mode": "continue"} if name == "clip" else {}
+    file = a_take(tmp_path / f"{SCRIPT.replace('/', ' ')}.wav", **mode, **{name: SCRIPT})
+    Hand(page, file).drop(page.get_by_role("heading", level=1))
+    expect(page.locator("#mg-status, [role=alert]").filter(has_text="onerror").first).to_be_visible(timeout=SOON)
+    page.wait_for_timeout(500)
+    assert page.title() == "MusicGen"
+    assert page.locator("img[onerror]").count() == 0
     assert page.faults == []  # type: ignore[attr-defined]
 
 

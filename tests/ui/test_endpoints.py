@@ -10,6 +10,7 @@ import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from musicgen_ui.limits import Limits
 from musicgen_ui.locales import catalogue
 from musicgen_ui.ui.api import Api
 
@@ -103,6 +104,51 @@ def test_a_fault_is_its_one_sentence(client: Client, endpoint: str, call: dict, 
     with pytest.raises(AppError) as caught:
         client.predict(**call, api_name=endpoint)
     assert str(caught.value) == catalogue("en")[key]
+
+
+LIMITS = Limits()  # the page's
+MANY = LIMITS.prompts + 1
+
+
+@pytest.mark.parametrize(
+    ("call", "key", "told"),
+    [
+        ({"prompt": "x" * (LIMITS.prompt_characters + 1)}, "prompt_long", {"count": LIMITS.prompt_characters + 1}),
+        ({"prompt": ["x"] * MANY}, "prompts", {"count": MANY}),
+        ({"prompt": ["x"] * 3, "takes": 3}, "rows", {"rows": 9}),
+        ({"takes": LIMITS.takes + 1}, "range", {"name": "takes", "low": 1, "high": LIMITS.takes, "value": 5}),
+        ({"max_new_tokens": 15_053}, "piece_long", {"seconds": 301.0}),
+        ({"clips": [{}] * MANY}, "clips", {"count": MANY}),
+        ({"clips": [{"seconds": 601}]}, "clip_seconds", {"name": "0.wav", "seconds": 601}),
+        ({"clips": [{"channels": 33}]}, "clip_channels", {"name": "0.wav", "channels": 33}),
+        ({"clips": [{"seconds": 200, "channels": 4}] * 3}, "clips_bytes", {}),
+        (
+            {"clips": [{"seconds": 9}], "max_new_tokens": 14_653},
+            "piece_long_with_clip",
+            {"seconds": 302.0, "clip_seconds": 9.0},
+        ),
+    ],
+)  # fmt: skip
+def test_limits_are_the_pages(client: Client, tmp_path: Path, call: dict, key: str, told: dict) -> None:
+    limit = {
+        "prompt_long": LIMITS.prompt_characters, "clip_seconds": 600, "clip_channels": LIMITS.clip_channels,
+        "clips_bytes": LIMITS.clips_bytes >> 20, "piece_long": 300, "piece_long_with_clip": 300,
+    }.get(key, LIMITS.prompts)  # fmt: skip
+    with pytest.raises(AppError) as caught:
+        client.predict(**given(call, tmp_path), api_name="/audio" if "clips" in call else "/text")
+    assert str(caught.value) == catalogue("en")[f"error.{key}"].format(limit=limit, **told)
+
+
+def given(call: dict, folder: Path) -> dict:
+    """`call`'s arguments, its clips as files: of 1 s and one channel, if it doesn't say otherwise."""
+    if "clips" not in call:
+        return {"prompt": "x", **call}
+    files = []
+    for number, clip in enumerate(call["clips"]):
+        path, frames = folder / f"{number}.wav", 16_000 * clip.get("seconds", 1)
+        soundfile.write(path, np.full((frames, clip.get("channels", 1)), 9_000, np.int16), 16_000, subtype="PCM_U8")
+        files.append(handle_file(path))
+    return {"audio": files} | {name: value for name, value in call.items() if name != "clips"}
 
 
 @pytest.mark.parametrize("meta", [{"_type": "gradio.FileData"}, {}, {"_type": "x"}])

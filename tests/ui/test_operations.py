@@ -36,6 +36,25 @@ def test_health_and_figures(fake_app: str, tmp_path: Path) -> None:
     assert httpx.post(f"{fake_app}/metrics").status_code == 405
 
 
+def test_an_engine_that_cannot_start_is_unusable_and_the_page_says_so(tmp_path: Path) -> None:
+    """MindSpore is installed badly, say."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "mindspore.py").write_text("raise ImportError('libmindspore.so: cannot open shared object file')")
+    with started(ROOT / "app.py", tmp_path / "log.txt", PYTHONPATH=str(broken)) as (url, _):
+        deadline = time.monotonic() + 120
+        while (health := httpx.get(f"{url}/healthz")).json()["engine"] != "broken":
+            assert time.monotonic() < deadline, health.json()
+            time.sleep(0.5)
+        assert health.status_code == 503
+        assert health.json() == {"status": "unusable", "engine": "broken", "queue": 0}
+        assert figure(url, 'musicgen_engine_state{state="broken"}') == 1
+        assert httpx.get(url).status_code == 200
+        call = Call(url, tmp_path, seconds=1)
+        call.join(90)
+        assert call.sentence == catalogue("en")["error.engine_does_not_start"]
+
+
 def figure(url: str, name: str) -> float:
     lines = httpx.get(f"{url}/metrics").text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))

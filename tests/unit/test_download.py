@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -129,15 +130,40 @@ def test_a_hub_that_is_busy_is_asked_again(status, repositories, tmp_path):
     assert_progress_is_monotone_and_ends(answer["heard"], hub)
 
 
+# What waits in the process that downloads, which is a new one: Python runs a module of this name when it starts.
+HASTY = """
+import time
+really = time.sleep
+time.sleep = lambda seconds: really(seconds / 50)
+"""
+
+
+@pytest.fixture
+def hasty(tmp_path):
+    """The environment of a process that waits a fiftieth of what it should before it asks again."""
+    (tmp_path / "sitecustomize.py").write_text(HASTY)
+    return {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+
+
 @pytest.mark.parametrize("status", [429, 500])
-def test_a_hub_that_stays_broken_gives_a_sentence(status, repositories, tmp_path):
+def test_a_hub_that_stays_broken_gives_a_sentence(status, repositories, tmp_path, hasty):
     with serving(repositories["shards"], status=status, refusals=1_000) as hub:
-        answer = fetch(hub.endpoint, tmp_path)
+        answer = fetch(hub.endpoint, tmp_path, **hasty)
     assert (answer["kind"], answer["error"]) == ("MachineError", "error.hub_answered")
     assert answer["params"]["status"] == status
 
 
-# Of the process that downloads too, which is a new one: Python runs a module of this name when it starts.
+def test_a_hub_that_falls_silent_is_not_waited_for_without_end(repositories, tmp_path, hasty):
+    soon = {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1", **hasty}  # s; 10 where its user says nothing
+    with serving(repositories["shards"], pause_seconds=600) as hub:
+        begun = time.monotonic()
+        answer = fetch(hub.endpoint, tmp_path, **soon)
+        assert time.monotonic() - begun < 60
+        assert (answer["kind"], answer["error"]) == ("MachineError", "error.hub_offline")
+        hub.faults.pause_seconds = 0
+        assert "folder" in fetch(hub.endpoint, tmp_path, **soon)
+
+
 FULL_DISK = """
 import collections, errno, os, shutil
 usage = shutil.disk_usage

@@ -21,6 +21,7 @@ from musicgen_ui.errors import InputError
 from musicgen_ui.limits import Limits
 from musicgen_ui.locales import LANGUAGES
 from musicgen_ui.tags import read_record
+from tests.watch import nothing_outside, unopened
 
 ROOT = Path(__file__).parents[2]
 LIMITS = Limits()
@@ -42,14 +43,15 @@ WHOLE = {kind: encoded(kind) for kind in ("WAV", "FLAC", "MP3", "OGG", "AIFF", "
 
 
 def taken(path: Path) -> None:
-    """Reads `path` as a clip and as a take; faults are sentences."""
+    """Reads `path` as a clip and as a take; faults are sentences, and nothing else is opened."""
     sentences: list[str] = []
     for read in (lambda: read_clip(path, LIMITS), lambda: read_record(path)):
         begun = time.monotonic()
-        try:
-            read()
-        except InputError as fault:
-            sentences += [fault.in_language(language) for language in LANGUAGES]
+        with nothing_outside(path.parent):
+            try:
+                read()
+            except InputError as fault:
+                sentences += [fault.in_language(language) for language in LANGUAGES]
         assert time.monotonic() - begun < 10
     assert all(len(sentence) < 600 for sentence in sentences)
 
@@ -121,12 +123,26 @@ def test_a_file_that_names_another_opens_none(name, tmp_path):
         listed = f"#EXTM3U\n#EXTINF:1,x\n{secret}\nfile://{secret}\n{address}\n[playlist]\nFile1={secret}\n"
         path = tmp_path / name
         path.write_text(f'{listed}File2={address}\nFILE "{secret}" WAVE\n')
+        with unopened(secret):
+            taken(path)
         with pytest.raises(InputError) as told:
             read_clip(path, LIMITS)
         assert told.value.key == "error.clip_unreadable"
         server.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody has called
             server.accept()
+
+
+def test_a_file_that_is_opened_would_be_seen(tmp_path):
+    path = tmp_path / "secret.wav"
+    path.write_bytes(WHOLE["WAV"])
+    for watch in (lambda: nothing_outside(tmp_path / "own"), lambda: unopened(path)):
+        with pytest.raises(AssertionError, match="secret"), watch():
+            path.read_bytes()
+    with pytest.raises(AssertionError, match="secret"), unopened(path):
+        soundfile.read(path)  # in C
+    with pytest.raises(AssertionError, match="Popen"), nothing_outside(tmp_path):
+        subprocess.run([sys.executable, "-c", ""], check=True)
 
 
 # Small files that unpack to much: each in a process of its own, whose memory is measured
