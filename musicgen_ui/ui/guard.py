@@ -2,7 +2,8 @@
 
 Gradio bounds each uploaded file, but neither their number nor the size of other messages; it sends browsers on to any
 address that stands behind /file=, fetches addresses that a caller gives instead of a file, and remembers for ever the
-name of each file that it has handed out.
+name of each file that it has handed out. It also has routes that this page never uses, some of which write files, run
+ffmpeg on what was sent, or build the page anew.
 """
 
 import asyncio
@@ -15,9 +16,11 @@ from types import SimpleNamespace
 
 import gradio as gr
 from gradio.context import LocalContext
+from gradio.route_utils import CustomCORSMiddleware
+from gradio.routes import file_upload_statuses
 from gradio.utils import get_upload_folder
 from gradio_client.utils import is_http_url_like
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,6 +35,19 @@ MESSAGE_BYTES = 4 * 1024 * 1024
 _EVENTS = 1_000  # more than ever wait at once: those Gradio still writes to
 _FORM_BYTES = 64 * 1024  # what a form adds to the files in it
 _ELSEWHERE = re.compile(r"/file=\s*https?:", re.I)
+_UNUSED = (  # the beginnings of Gradio's routes that the page has no use for
+    "/gradio_api/component_server",  # calls functions of components
+    "/gradio_api/custom_component/",  # reads files beside a component's module
+    "/gradio_api/deep_link",  # writes a session's components to the disk, to stay there
+    "/gradio_api/dev/",
+    "/gradio_api/process_recording",  # runs ffmpeg
+    "/gradio_api/profiling/",
+    "/gradio_api/stream/",  # keeps an entry of every session it is asked for
+    "/gradio_api/undo-vibe-edit",
+    "/gradio_api/vibe-",  # reads and writes the app's source
+    "/monitoring",  # its summary is there without `enable_monitoring`
+    "/pwa_icon/",  # an icon of any size
+)
 
 
 class Guard:
@@ -39,6 +55,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
+        self._cors = CustomCORSMiddleware(app)
         self._upload_bytes = limits.prompts * limits.clip_bytes + _FORM_BYTES
         self._free_bytes = limits.free_disk_bytes
 
@@ -56,8 +73,10 @@ class Guard:
         elif uploads and _free_disk() < self._free_bytes:
             language = choose_language(headers.get("accept-language"))
             refusal = PlainTextResponse(MachineError("error.upload_disk_full").in_language(language), 507)
-        elif _ELSEWHERE.search(scope["path"]):
+        elif _ELSEWHERE.search(scope["path"]) or _unused(scope):
             refusal = PlainTextResponse("Not found", 404)
+        elif scope["method"] == "POST" and self._by_another_site(headers):
+            refusal = PlainTextResponse("Forbidden", 403)
 
         got = 0
         answered = False
@@ -82,6 +101,19 @@ class Guard:
         except _TooLong:
             if not answered:
                 await PlainTextResponse(_too_long(most), 413)(scope, receive, labelled)
+
+    def _by_another_site(self, headers: Headers) -> bool:
+        """Whether somebody's page on the internet lets its reader's browser call an app on the reader's own machine.
+        Gradio hides the answers from such a page, but takes what it uploads."""
+        if headers.get("sec-fetch-site") != "cross-site" or "origin" not in headers:
+            return False
+        return not self._cors.is_valid_origin(headers)
+
+
+def _unused(scope: Scope) -> bool:
+    """Whether this asks for a part of Gradio that the page has no use for, as ?deep_link= is."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path.startswith(_UNUSED) or "deep_link" in QueryParams(scope["query_string"])
 
 
 def _free_disk() -> int:
@@ -112,6 +144,14 @@ class _Last(dict):
         super().__setitem__(key, value)
         while len(self) > _EVENTS:
             del self[next(iter(self))]
+
+
+class _LastSignals(_Last):
+    """One is made where it is asked for."""
+
+    def __missing__(self, key) -> asyncio.Event:
+        self[key] = asyncio.Event()
+        return self[key]
 
 
 def forget_events(page: gr.Blocks) -> None:
@@ -150,10 +190,14 @@ class _Nothing(set):
 def guard_files(page: gr.Blocks) -> None:
     """From now on no component of `page` takes an address for a file.
 
+    And Gradio keeps the progress of the last uploads alone: every name that /upload_progress was ever asked for would
+    stay, as long as a request can be.
+
     And Gradio remembers no names of files. It would do so for its `delete_cache`, which deletes what is old by the
     machine's clock, takes that are still in use among it; here files go by `Sessions`.
     """
     page.upload_file_set = _Nothing()
+    file_upload_statuses._statuses, file_upload_statuses._signals = _Last(), _LastSignals()  # type: ignore[assignment]
     for block in page.blocks.values():
         _guard_files(block)
 

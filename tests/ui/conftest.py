@@ -6,9 +6,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,22 @@ def real_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of the whole app, as a user starts it."""
     with launched(ROOT / "app.py", tmp_path_factory.mktemp("real") / "log.txt") as url:
         yield url
+
+
+@pytest.fixture
+def visited() -> Iterator[tuple[str, list[str]]]:
+    """(address of a server in the same network, the paths that it was asked for)"""
+    visits: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            visits.append(self.path)
+            self.send_error(404)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", visits
+    server.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,8 @@ import contextlib
 import io
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -150,22 +148,6 @@ def test_addresses_are_not_fetched(fake_app: str, visited: tuple[str, list[str]]
     given = {"path": "http://93.184.215.14/a.wav", "meta": {"_type": "gradio.FileData"}}  # Gradio would fetch that
     assert call_with_file(fake_app, "/audio", given)["output"]["error"] == catalogue("en")["page.error.api_audio"]
     assert visits == []
-
-
-@pytest.fixture
-def visited() -> Iterator[tuple[str, list[str]]]:
-    """(address of a server in the same network, the paths that it was asked for)"""
-    visits: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            visits.append(self.path)
-            self.send_error(404)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", visits
-    server.shutdown()
 
 
 def call_with_file(url: str, name: str, file: object) -> dict:
