@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -65,6 +65,11 @@ def use(url: str, user: int) -> dict:
         begun = time.perf_counter()
         try:
             files, records = client.predict(prompt=prompt, seed=user, max_new_tokens=TOKENS, api_name="/text")
+        except CancelledError:  # gradio_client takes the end of its last call's stream for the end of this one's
+            continue
+        except httpx.TimeoutException as fault:
+            wrong.append(f"{user} wasn't answered: {fault}")
+            return {"refusals": refusals}
         except AppError as fault:
             refusals += 1
             if FULL not in str(fault):
@@ -169,9 +174,11 @@ with served() as app, ThreadPoolExecutor(options.users + 2) as pool:
     over = threading.Event()
     visits = pool.submit(visit, app.url, 3_600, over)
     before_browsers = pool.submit(browse, app.url)
-    users = list(pool.map(lambda user: use(app.url, user), range(options.users)))
-    browsers = before_browsers.result()
-    over.set()
+    try:
+        users = list(pool.map(lambda user: use(app.url, user), range(options.users)))
+        browsers = before_browsers.result()
+    finally:
+        over.set()
     busy = visits.result()
     figures = httpx.get(f"{app.url}/metrics").text
     log = app.log.read_text()

@@ -1,7 +1,6 @@
 """The three tabs: what each asks for."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +10,11 @@ from gradio.i18n import I18nData
 from musicgen_ui.locales import DEFAULT_LANGUAGE, catalogue
 from musicgen_ui.paths import EXAMPLES
 from musicgen_ui.ui.prompt_help import Hint, PromptHelp, build_hint, build_prompt_help
-from musicgen_ui.ui.strings import say, text
+from musicgen_ui.ui.strings import html, language_of, say, text
 
 SOUNDS = (".wav", ".ogg", ".flac", ".mp3")
-PROMPTS = {
-    "piano": "slow piano in A minor, gentle and sparse",
-    "pop": "upbeat 80s pop with bassy drums and synth",
-    "guitar": "warm acoustic guitar, fingerpicked folk tune",
-    "lo-fi": "lo-fi hip hop beat, mellow electric piano",
-    "film": "epic strings and brass, film score",
-}
-"""in English for everyone: it is the language the models were taught in; naming.py tells how it will sound"""
+TRIES = ("flute", "rock", "guitar", "marimba", "pad")
+"""prompts to try that nano plays as they say, measured; naming.py tells how each will sound"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ def build_inputs(examples: Path = EXAMPLES) -> Inputs:
                 elem_id="mg-prompt",
             )
             hint = build_hint()
-            _chips(PROMPTS, prompts)
+            _build_tries(prompts)
             help_ = build_prompt_help()
         with gr.Tab(text("page.tab.audio"), id="audio", render_children=True) as audible:
             clip, mode, mode_note, without_drums, tune, description, description_hint, more_clips = _build_audio(
@@ -147,12 +140,24 @@ def _clip_name(path: Path) -> I18nData | str:
     return text(key) if key in catalogue(DEFAULT_LANGUAGE) else path.stem
 
 
-def _chips(prompts: Mapping[str, str], target: gr.Textbox) -> None:
+def _build_tries(prompts: gr.Textbox) -> None:
     with gr.Row(elem_classes="mg-chips"):
         gr.HTML(f"<span>{text('page.prompt.examples')}</span>", elem_classes="mg-chips-label")
-        for name, prompt in prompts.items():
-            button = gr.Button(prompt.split(",")[0], size="sm", min_width=0, elem_id=f"mg-try-{name}")
-            button.click(None, None, [target], js=f"() => {json.dumps(prompt)}", api_visibility="private")
+        buttons = [gr.Button(text(f"page.try.{n}"), size="sm", min_width=0, elem_id=f"mg-try-{n}") for n in TRIES]
+    sound = gr.HTML(elem_classes="mg-note mg-sounds")  # where there is no pointer to hover with
+    for name, button in zip(TRIES, buttons, strict=True):
+        button.click(
+            _trier(name), None, [prompts, sound], api_visibility="private", show_progress="hidden", queue=False
+        )
+    prompts.input(None, None, sound, js="() => ''", api_visibility="private")
+
+
+def _trier(name: str) -> Callable[[gr.Request], tuple[str, str]]:
+    def give(request: gr.Request) -> tuple[str, str]:
+        language = language_of(request)
+        return say(language, f"page.try.{name}.prompt"), f"<p>{html(say(language, f'page.sounds.{name}'))}</p>"
+
+    return give
 
 
 def _giver(path: Path) -> Callable[[], str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from musicgen_ui.ui.inputs import PROMPTS
+from musicgen_ui.ui.inputs import TRIES
 from musicgen_ui.ui.strings import html, language_of, say
 
 _SCRIPT = Path(__file__).with_name("naming.js")
@@ -12,7 +12,7 @@ _NAMELESS = {
     ".mg-picture img": ("alt", "page.result.picture"),
     ".mg-picture button": ("aria-label", "page.result.picture"),
     ".mg-config [role='grid']": ("aria-label", "page.config"),
-    **{f"#mg-try-{name}": ("title", f"page.sounds.{name}") for name in PROMPTS},
+    **{f"#mg-try-{name}": ("title", f"page.sounds.{name}") for name in TRIES},
 }
 """selector → attribute, key of its words"""
 _ENGLISH = {

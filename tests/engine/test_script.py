@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from musicgen_ui.audio import read_clip, to_int16
+from musicgen_ui.checkpoints import MENU
 from musicgen_ui.limits import Limits
 from musicgen_ui.request import Request, Settings
 from tests.reference.cases import LONG, MELODIES, PROMPTS, SAMPLING_RATE, SHORT, tune
@@ -118,6 +119,17 @@ def test_a_takes_script_makes_it_again_to_the_last_bit(mode, pipeline, tiny_fold
     saved, rate = soundfile.read(tmp_path / "musicgen_out.wav", dtype="int16", always_2d=True)
     np.testing.assert_array_equal(saved.T, to_int16(takes[-1].samples))
     assert rate == takes[-1].sampling_rate
+
+
+def test_nanos_script_makes_the_take_that_the_page_made(pipeline, tmp_path):
+    """By engine float32, which isn't MindNLP's own."""
+    pipeline.load("nano", MENU["nano"].folder, "float32")
+    request = Request("text", ("slow bells in D minor",), model="nano", engine="float32", seed=5, settings=Settings(53))
+    take = pipeline.run(request)[0]
+    (tmp_path / "take.py").write_text(take.record["script"], encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", RUN, "take.py"], cwd=tmp_path, env=environment, check=True, timeout=300)
+    np.testing.assert_array_equal(np.load(tmp_path / "take.py.npy"), take.samples)
 
 
 def test_a_record_says_the_stages_shapes(pipeline, tiny_folder, tmp_path):

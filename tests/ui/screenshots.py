@@ -16,8 +16,8 @@ from tests.ui.steps import button, tab, words
 
 FOLDER = ROOT / "assets" / "screenshots"
 PROMPTS = {
-    "en-US": ("upbeat chiptune with drums", "slow piano in A minor, gentle and sparse"),
-    "zh-CN": ("欢快的芯片音乐，有鼓", "A小调的慢速钢琴曲，没有鼓"),
+    "en-US": ("slow piano in A minor, gentle and sparse", "rock with electric guitar and drums, 130 bpm"),
+    "zh-CN": ("A小调的慢速钢琴曲，没有鼓", "摇滚，失真吉他，有鼓，每分钟130拍"),
 }
 PATIENCE = 300_000  # ms: a first run waits for the engine
 SHOTS = {

@@ -1,6 +1,7 @@
 """What a person does on the page, by role and label; shared by the tests on the fake and on the real engine."""
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import Locator, Page
 
@@ -46,3 +47,37 @@ def heading(page: Page) -> Locator:
 def takes(page: Page) -> Locator:
     """The rows of the tray, newest first."""
     return page.get_by_role("region", name=re.compile("^(Your takes|你的作品)$")).get_by_role("listitem")
+
+
+class Hand:
+    """Drags a file from outside over the page."""
+
+    def __init__(self, page: Page, file: Path) -> None:
+        self._session = page.context.new_cdp_session(page)
+        self._data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+
+    def over(self, place: Locator) -> None:
+        self._send(place, "dragEnter")
+        self._send(place, "dragOver")
+
+    def stay(self, place: Locator, seen: Locator) -> None:
+        """Over `place` until something is seen, as a hand would: the browser tells of it again and again."""
+        for _ in range(100):
+            self.over(place)
+            if seen.is_visible():
+                return
+            place.page.wait_for_timeout(50)
+        raise AssertionError("nothing was seen")
+
+    def drop(self, place: Locator) -> None:
+        self.over(place)
+        self._send(place, "drop")
+
+    def away(self, place: Locator) -> None:
+        self._send(place, "dragCancel")
+
+    def _send(self, place: Locator, act: str) -> None:
+        box = place.bounding_box()
+        assert box
+        middle = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        self._session.send("Input.dispatchDragEvent", {"type": act, "data": self._data, **middle})

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from musicgen_ui.audio import FORMATS, write_audio
 from musicgen_ui.limits import Limits
 from musicgen_ui.locales import catalogue
-from tests.ui.steps import button, heading, number_box, tab, words
+from tests.ui.steps import Hand, button, heading, number_box, tab, words
 from tests.ui.test_attackers import SCRIPT
 
 OpenPage = Callable[..., Page]
@@ -32,40 +32,6 @@ def takes_file(tmp_path: Path) -> Path:
 def a_take(path: Path, **changes: object) -> Path:
     write_audio(path, TONE[None], 32_000, RECORD | changes)
     return path
-
-
-class Hand:
-    """Drags a file from outside over the page."""
-
-    def __init__(self, page: Page, file: Path) -> None:
-        self._session = page.context.new_cdp_session(page)
-        self._data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
-
-    def over(self, place: Locator) -> None:
-        self._send(place, "dragEnter")
-        self._send(place, "dragOver")
-
-    def stay(self, place: Locator, seen: Locator) -> None:
-        """Over `place` until something is seen, as a hand would: the browser tells of it again and again."""
-        for _ in range(100):
-            self.over(place)
-            if seen.is_visible():
-                return
-            place.page.wait_for_timeout(50)
-        raise AssertionError("nothing was seen")
-
-    def drop(self, place: Locator) -> None:
-        self.over(place)
-        self._send(place, "drop")
-
-    def away(self, place: Locator) -> None:
-        self._send(place, "dragCancel")
-
-    def _send(self, place: Locator, act: str) -> None:
-        box = place.bounding_box()
-        assert box
-        middle = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
-        self._session.send("Input.dispatchDragEvent", {"type": act, "data": self._data, **middle})
 
 
 def hint(page: Page, locale: str = "en-US") -> Locator:

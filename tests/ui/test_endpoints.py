@@ -12,6 +12,7 @@ from gradio_client.exceptions import AppError
 
 from musicgen_ui.limits import Limits
 from musicgen_ui.locales import catalogue
+from musicgen_ui.tags import read_record
 from musicgen_ui.ui.api import Api
 
 SHARED = ["max_new_tokens", "guidance_scale", "do_sample", "temperature", "top_k", "top_p"]
@@ -46,9 +47,23 @@ def test_only_the_three_endpoints_are_public(client: Client) -> None:
         assert all(parameter["parameter_has_default"] for parameter in endpoint["parameters"])
 
 
+def test_the_endpoints_are_typed_and_explained(client: Client) -> None:
+    types = {
+        "prompt": "str | list[str]", "max_new_tokens": "None | int", "guidance_scale": "None | float",
+        "do_sample": "None | bool", "temperature": "None | float", "top_k": "None | int", "top_p": "None | float",
+        "seed": "None | int", "takes": "int", "model": "str", "engine": "str", "mode": "str", "without_drums": "bool",
+        "audio": "Any",
+    }  # fmt: skip
+    for endpoint in client.view_api(return_format="dict")["named_endpoints"].values():
+        assert "Returns WAV files and" in endpoint["description"]
+        told = {each["parameter_name"]: each["python_type"]["type"] for each in endpoint["parameters"]}
+        assert told == {name: types[name] for name in told}
+
+
 def test_text_needs_only_a_prompt(client: Client) -> None:
     files, records = client.predict(prompt="slow piano", max_new_tokens=53, api_name="/text")
     assert [record["prompt"] for record in records] == ["slow piano"]
+    assert read_record(files[0]) == records[0]
     assert soundfile.info(files[0]).duration == pytest.approx(1.0)
 
 

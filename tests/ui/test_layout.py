@@ -180,6 +180,11 @@ def test_nothing_jumps_about_while_the_page_comes(fake_app: str, open_page: Open
     describe(page, "a small waltz")
     button(page, "page.generate").click()
     wait_done(page)
+    expect(page.locator(".prose.mg-heard-facts")).to_contain_text("LUFS", timeout=SOON)
+    assert sum(page.evaluate(SHIFTED)) < 0.1
+    page.reload()
+    expect(heading(page)).to_have_text("a small waltz", timeout=SOON)
+    expect(page.locator(".prose.mg-heard-facts")).to_contain_text("LUFS", timeout=SOON)
     assert sum(page.evaluate(SHIFTED)) < 0.1
     page.evaluate("document.body.prepend(Object.assign(document.createElement('div'), {style: 'height: 500px'}))")
     page.wait_for_timeout(300)

@@ -6,7 +6,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from playwright.sync_api import Page, expect
 
-from musicgen_ui.ui.inputs import PROMPTS
 from tests.ui.steps import button, describe, done, heading, make_short, number_box, tab, words
 
 OpenPage = Callable[..., Page]
@@ -38,7 +37,8 @@ def test_settings_are_there_after_a_reload(fake_app: str, open_page: OpenPage) -
 
 def test_what_buttons_chips_and_tabs_set_is_there_after_a_reload(fake_app: str, open_page: OpenPage) -> None:
     page = open_page(fake_app)
-    page.get_by_role("button", name="epic strings and brass", exact=True).click()
+    button(page, "page.try.rock").click()
+    expect(page.get_by_label(words("page.prompt"))).not_to_have_value("")
     button(page, "page.length.60").click()
     expect(number_box(page, "page.length")).to_have_value("3003", timeout=SOON)
     tab(page, "page.tab.audio").click()
@@ -49,7 +49,7 @@ def test_what_buttons_chips_and_tabs_set_is_there_after_a_reload(fake_app: str, 
     expect(page.get_by_role("radio", name=words("page.mode.melody"))).to_be_checked()
     expect(number_box(page, "page.length")).to_have_value("3003")
     tab(page, "page.tab.text").click()
-    expect(page.get_by_label(words("page.prompt"))).to_have_value(PROMPTS["film"])
+    expect(page.get_by_label(words("page.prompt"))).to_have_value(words("page.try.rock.prompt"))
 
 
 def test_a_copied_link_opens_the_page_with_these_settings(fake_app: str, open_page: OpenPage) -> None:

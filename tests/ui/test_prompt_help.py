@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from musicgen_ui.prompts import GENRES, INSTRUMENTS, MOODS
-from musicgen_ui.ui.inputs import PROMPTS
+from musicgen_ui.ui.inputs import TRIES
 from tests.ui.steps import button, describe, done, make_short, tab, words
 
 OpenPage = Callable[..., Page]
@@ -174,10 +174,18 @@ def test_chinese_beside_a_clip(fake_app: str, open_page: OpenPage) -> None:
 @pytest.mark.parametrize("locale", LOCALES)
 def test_examples_tell_how_they_will_sound(fake_app: str, open_page: OpenPage, locale: str) -> None:
     page = open_page(fake_app, locale=locale)
-    for name, prompt in PROMPTS.items():
-        chip = page.get_by_role("button", name=prompt.split(",")[0], exact=True)
-        expect(chip).to_have_accessible_description(words(f"page.sounds.{name}", locale))
-        expect(chip).to_have_attribute("title", words(f"page.sounds.{name}", locale))
+    told = page.locator(".mg-sounds p")
+    for name in TRIES:
+        chip, sound = button(page, f"page.try.{name}", locale), words(f"page.sounds.{name}", locale)
+        expect(chip).to_have_accessible_description(sound)
+        expect(chip).to_have_attribute("title", sound)
+        expect(told).to_have_count(0)
+        chip.click()  # a finger can't hover
+        expect(told).to_have_text(sound)
+        prompt = page.get_by_label(words("page.prompt", locale))
+        expect(prompt).to_have_value(words(f"page.try.{name}.prompt", locale))
+        prompt.press("End")
+        prompt.press("!")
 
 
 @pytest.mark.parametrize(("locale", "width"), [("en-US", 1280), ("zh-CN", 390)])

@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -15,9 +17,10 @@ from playwright.sync_api import Page, expect
 
 from musicgen_ui.locales import catalogue
 from musicgen_ui.paths import ASSETS
+from musicgen_ui.tags import read_record
 from tests.engine.hub import serving
 from tests.ui.conftest import ROOT, launched
-from tests.ui.steps import button, describe, done, heading, make_short, tab, takes, words
+from tests.ui.steps import Hand, button, describe, done, heading, make_short, tab, takes, words
 
 PATIENCE = 240_000  # ms: the first request waits for the engine to warm up
 TOKENS = 28
@@ -44,9 +47,17 @@ def record_row(page: Page, name: str) -> str:
 
 
 def downloaded(page: Page, kind: str) -> tuple[np.ndarray, int]:
+    return soundfile.read(saved(page, kind))
+
+
+def saved(page: Page, kind: str, folder: Path | None = None) -> Path:
     with page.expect_download() as download:
         page.get_by_role("button", name=kind, exact=True).or_(page.get_by_role("link", name=kind, exact=True)).click()
-    return soundfile.read(download.value.path())
+    if folder is None:
+        return download.value.path()
+    path = folder / f"take.{kind.lower()}"
+    download.value.save_as(path)
+    return path
 
 
 def test_text_is_played_and_saved(page: Page) -> None:
@@ -78,6 +89,45 @@ def test_a_take_of_a_batch_is_made_again_by_itself(page: Page, tmp_path) -> None
     expect(takes(page)).to_have_count(3)
     again, _ = downloaded(page, "WAV")
     np.testing.assert_array_equal(again, first)
+
+
+def test_a_file_dropped_by_somebody_else_makes_the_same_samples(
+    real_app: str, page: Page, open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    """Each kind of file, and those of the archive, remember how the take was made."""
+    describe(page, "轻快的钢琴曲，有鼓")
+    generate(page)
+    files = [saved(page, kind, tmp_path) for kind in ("WAV", "FLAC", "MP3")]
+    with page.expect_download() as download:
+        page.get_by_role("link", name=words("page.tray.all")).click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        files.append(Path(archive.extract(archive.namelist()[0], tmp_path / "all")))
+    records = [read_record(file) for file in files]
+    assert records[0]["prompt"] == "轻快的钢琴曲，有鼓"
+    assert all(record == records[0] for record in records)
+    other = open_page(real_app)
+    Hand(other, files[2]).drop(heading(other).or_(other.get_by_role("heading", level=1)).first)
+    expect(other.get_by_label(words("page.prompt"))).to_have_value("轻快的钢琴曲，有鼓", timeout=20_000)
+    generate(other)
+    np.testing.assert_array_equal(downloaded(other, "WAV")[0], soundfile.read(files[0])[0])
+
+
+def test_more_than_half_a_minute_is_one_piece_without_a_seam(page: Page) -> None:
+    """nano holds 30 s; the second window begins there."""
+    make_short(page, 2_003)
+    describe(page, "upbeat chiptune with drums, 120 bpm")
+    button(page, "page.generate").click()
+    expect(page.get_by_text(re.compile(r"\d+ of 2003 tokens"))).to_be_visible(timeout=PATIENCE)
+    expect(done(page)).to_be_visible(timeout=PATIENCE)
+    assert record_row(page, "windows").split()[-1] == "2"
+    sound, rate = downloaded(page, "WAV")
+    assert len(sound) == 40 * rate
+    join, around = 30 * rate, rate // 50
+    steps = np.abs(np.diff(sound))
+    assert steps[join - around : join + around].max() <= np.quantile(steps, 0.9999)  # no click
+    loudness = 20 * np.log10(np.sqrt((sound.reshape(-1, 2 * rate) ** 2).mean(1)))  # of 2 s each
+    changes = np.abs(np.diff(loudness))
+    assert changes[14] <= max(3.0, np.quantile(changes, 0.9))
 
 
 def test_unconditional(page: Page) -> None:

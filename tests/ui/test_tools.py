@@ -14,6 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent, Tool
 
 from musicgen_ui.locales import catalogue
+from musicgen_ui.tags import read_record
 from musicgen_ui.ui.guard import MESSAGE_BYTES
 from tests.coroutines import run
 from tests.ui.conftest import launched
@@ -92,6 +93,7 @@ def test_a_description_becomes_a_file(app: str, tmp_path: Path) -> None:
     address, facts = made(app, "generate_music", description="slow piano", seconds=1.5, seed=7)
     assert address.startswith(app)
     assert seconds(address, tmp_path) == pytest.approx(1.5)
+    assert read_record(tmp_path / "answer.wav")["prompt"] == "slow piano"
     assert facts == {"mode": "text", "prompt": "slow piano", "model": "nano", "engine": "fake", "seed": 7}
 
 

@@ -73,6 +73,8 @@ def test_takes_are_there_after_a_reload_and_for_no_one_else(fake_app: str, open_
     page.reload()
     expect(takes(page)).to_have_text([re.compile("second"), re.compile("Prelude")], timeout=SOON)
     expect(heading(page)).to_have_text("second")
+    for row in takes(page).all():
+        assert row.locator("svg rect").count() > 20  # its picture
     page.wait_for_timeout(500)
     button(page, "page.result.again").click()
     expect(takes(page)).to_have_count(3, timeout=SOON)
