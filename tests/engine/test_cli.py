@@ -189,7 +189,7 @@ def test_help_names_every_option(call):
         ),
         (
             ("x", "--engine", "warp"),
-            "There is no engine “warp” here; the engines are auto, mindnlp, graph, int8, int4.",
+            "There is no engine “warp” here; the engines are auto, mindnlp, graph, float32, int8, int4.",
         ),
         (("x", "--out", "x.ogg"), "Files can be saved as wav, flac, mp3; “.ogg” isn't one of them."),
         (("x", "--out", "nowhere/x.wav"), "There is no folder “nowhere” to save into."),

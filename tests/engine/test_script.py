@@ -13,6 +13,7 @@ import soundfile
 from musicgen_ui.audio import read_clip, to_int16
 from musicgen_ui.checkpoints import MENU
 from musicgen_ui.limits import Limits
+from musicgen_ui.paths import ASSETS
 from musicgen_ui.request import Request, Settings
 from tests.reference.cases import LONG, MELODIES, PROMPTS, SAMPLING_RATE, SHORT, tune
 
@@ -127,6 +128,7 @@ def test_nanos_script_makes_the_take_that_the_page_made(pipeline, tmp_path):
     request = Request("text", ("slow bells in D minor",), model="nano", engine="float32", seed=5, settings=Settings(53))
     take = pipeline.run(request)[0]
     (tmp_path / "take.py").write_text(take.record["script"], encoding="utf-8")
+    (tmp_path / "assets").symlink_to(ASSETS)  # as in the app's folder
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", RUN, "take.py"], cwd=tmp_path, env=environment, check=True, timeout=300)
     np.testing.assert_array_equal(np.load(tmp_path / "take.py.npy"), take.samples)
