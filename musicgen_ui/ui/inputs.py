@@ -144,7 +144,7 @@ def _build_tries(prompts: gr.Textbox) -> None:
     with gr.Row(elem_classes="mg-chips"):
         gr.HTML(f"<span>{text('page.prompt.examples')}</span>", elem_classes="mg-chips-label")
         buttons = [gr.Button(text(f"page.try.{n}"), size="sm", min_width=0, elem_id=f"mg-try-{n}") for n in TRIES]
-    sound = gr.HTML(elem_classes="mg-note mg-sounds")  # where there is no pointer to hover with
+    sound = gr.HTML(elem_classes="mg-note mg-tried")  # where there is no pointer to hover with
     for name, button in zip(TRIES, buttons, strict=True):
         button.click(
             _trier(name), None, [prompts, sound], api_visibility="private", show_progress="hidden", queue=False

@@ -174,7 +174,7 @@ def test_chinese_beside_a_clip(fake_app: str, open_page: OpenPage) -> None:
 @pytest.mark.parametrize("locale", LOCALES)
 def test_examples_tell_how_they_will_sound(fake_app: str, open_page: OpenPage, locale: str) -> None:
     page = open_page(fake_app, locale=locale)
-    told = page.locator(".mg-sounds p")
+    told = page.locator(".mg-tried p")
     for name in TRIES:
         chip, sound = button(page, f"page.try.{name}", locale), words(f"page.sounds.{name}", locale)
         expect(chip).to_have_accessible_description(sound)
