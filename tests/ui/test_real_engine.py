@@ -20,7 +20,7 @@ from musicgen_ui.paths import ASSETS
 from musicgen_ui.tags import read_record
 from tests.engine.hub import serving
 from tests.ui.conftest import ROOT, launched
-from tests.ui.steps import Hand, button, describe, done, heading, make_short, tab, takes, words
+from tests.ui.steps import Hand, button, describe, done, heading, make_short, number_box, tab, takes, words
 
 PATIENCE = 240_000  # ms: the first request waits for the engine to warm up
 TOKENS = 28
@@ -114,6 +114,8 @@ def test_a_file_dropped_by_somebody_else_makes_the_same_samples(
 
 def test_more_than_half_a_minute_is_one_piece_without_a_seam(page: Page) -> None:
     """nano holds 30 s; the second window begins there."""
+    button(page, "page.length.60").click()
+    expect(number_box(page, "page.length")).to_have_value("3003")
     make_short(page, 2_003)
     describe(page, "upbeat chiptune with drums, 120 bpm")
     button(page, "page.generate").click()
