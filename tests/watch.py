@@ -13,7 +13,8 @@ from musicgen_ui.paths import ASSETS
 _IN_OPEN = 0x20  # inotify(7)
 _FILES = ("open", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.listdir", "os.scandir", "os.truncate",
           "os.chmod", "os.link", "os.symlink")  # fmt: skip
-_OTHERS = ("socket.connect", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "pickle.find_class")
+_OTHERS = ("socket.connect", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork",
+           "pickle.find_class")  # fmt: skip
 _INSTALLED = {Path(path).resolve() for path in (*sysconfig.get_paths().values(), sys.base_prefix, ASSETS.parent)}
 _listening: list[str] | None = None
 _hooked = False
