@@ -1,54 +1,60 @@
-"""Makes the page's example clips: python -m training.examples
+"""Makes the page's example clips with the bundled text model: python -m training.examples
 
-The sound is the same every time; the files differ by the number that Vorbis gives each stream.
+Runs in the app's own environment. Seeds were chosen by ear, and by tempo, key and instrument as the evaluation hears
+them: other weights want other seeds. The sound is the same every time; the files differ by the number that Vorbis gives
+each stream.
 """
 
-from dataclasses import replace
-from pathlib import Path
+import argparse
 
+import numpy as np
 import soundfile
 
-from training.attributes import Attributes
-from training.composer import compose
-from training.oscillators import SAMPLE_RATE
-from training.synthesizer import render
+from musicgen_ui.loops import find_loop
+from musicgen_ui.paths import ASSETS, EXAMPLES
+from musicgen_ui.pipeline import Pipeline
+from musicgen_ui.request import Request, Settings
 
-OUT = Path(__file__).parent.parent / "assets" / "examples"
-TAIL = 0.9  # seconds for the last note to fade
+FADE = 0.6  # seconds at the end, but of loops
 QUALITY = 0.5  # libsndfile's compression level for Vorbis, 0 the largest file … 1 the smallest
-
-C, D, E, G, A = 0, 2, 4, 7, 9
-# name: (attributes, seconds of music, seed chosen by its tune, parts that are kept; "" keeps all)
-EXAMPLES = {
-    "piano-tune": (Attributes("pop", C, "major", 138, 4, "piano", None, None, None, "happy"), 7.0, 2, "lead"),
-    "flute-tune": (Attributes("waltz", A, "minor", 132, 3, "flute", None, None, None, "tender"), 5.6, 2, "lead"),
-    "drum-groove": (
-        Attributes("funk", E, "minor", 112, 4, "synth", None, None, "acoustic", "energetic"),
-        3 * 4 * 60 / 112,
-        2,
-        "drums",
-    ),
-    "slow-chords": (
-        Attributes("ballad", G, "major", 72, 4, "electric piano", "electric piano", None, None, "calm"),
-        6.8,
-        5,
-        "chords",
-    ),
-    "guitar-riff": (Attributes("folk", D, "minor", 138, 4, "guitar", "guitar", None, None, "playful"), 7.0, 2, ""),
+# name: (description, seconds of music, seed); a groove is cut to the bars that may go round and round
+CLIPS = {
+    "piano-tune": ("happy solo piano tune in C major, no drums", 8.0, 9),
+    "flute-tune": ("tender flute waltz in A minor, without drums", 8.0, 9),
+    "guitar-riff": ("playful folk tune on acoustic guitar in D minor, no drums", 8.0, 10),
+    "slow-chords": ("calm ambient soft pad, slow, no drums", 8.0, 0),
+    "groove": ("rock with electric guitar and drums, 130 bpm", 10.0, 0),
 }
 
 
+def make(pipeline: Pipeline, prompt: str, seconds: float, seed: int) -> tuple[np.ndarray, int]:
+    """samples (channels, samples) float32 of a take, and their rate."""
+    model = pipeline.load("nano", ASSETS / "musicgen-nano")
+    settings = Settings(max_new_tokens=model.info.tokens(seconds))
+    request = Request(mode="text", prompts=(prompt,), model="nano", engine="float32", seed=seed, settings=settings)
+    (take,) = pipeline.run(request)
+    return take.samples, take.sampling_rate
+
+
+def finished(samples: np.ndarray, rate: int, name: str) -> np.ndarray:
+    """samples (channels, samples) as they are kept: a groove is a loop, all else fades out."""
+    if name == "groove":
+        return find_loop(samples, rate, name)[0]
+    ramp = np.ones(samples.shape[1], np.float32)
+    fading = round(FADE * rate)
+    ramp[-fading:] = np.cos(np.linspace(0, np.pi / 2, fading)) ** 2
+    return samples * ramp
+
+
 def main() -> None:
-    """Write every example as mono OGG Vorbis."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    for name, (attributes, seconds, seed, kept) in EXAMPLES.items():
-        score = compose(attributes, seconds, seed, ending=kept != "drums")
-        notes = tuple(note for note in score.notes if not kept or note.part == kept)
-        tail = 0.0 if kept == "drums" else TAIL  # the groove ends on the bar line, ready to be continued
-        score = replace(score, notes=notes, hits=score.hits if kept == "drums" else (), seconds=seconds + tail)
-        path = OUT / f"{name}.ogg"
-        soundfile.write(path, render(score).T, SAMPLE_RATE, format="OGG", subtype="VORBIS", compression_level=QUALITY)
-        print(f"{path.name}: {score.seconds:.1f} s, {path.stat().st_size / 1000:.0f} kB")
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    pipeline = Pipeline()
+    for name, (prompt, seconds, seed) in CLIPS.items():
+        samples, rate = make(pipeline, prompt, seconds, seed)
+        samples = finished(samples, rate, name)
+        path = EXAMPLES / f"{name}.ogg"
+        soundfile.write(path, samples.T, rate, format="OGG", subtype="VORBIS", compression_level=QUALITY)
+        print(f"{path.name}: {samples.shape[1] / rate:.1f} s, {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":
