@@ -22,6 +22,7 @@ from training.models import (
     FOLDERS,
     LANGUAGE_MODEL_FILES,
     TOKENIZER,
+    is_trained,
     load_weights,
     make_model,
     make_tokenizer,
@@ -104,19 +105,22 @@ def weights_of(model) -> dict[str, torch.Tensor]:
 
 
 def export(folder: Path, melody: bool) -> int:
-    """Writes one checkpoint; returns its size in bytes. SystemExit where a part has not been trained."""
-    for path in (CODEC_FILE, ENCODER_FILE, LANGUAGE_MODEL_FILES[melody]):
-        if not path.is_file():
-            raise SystemExit(f"{path.name} is missing: nothing to export")
+    """Writes one checkpoint; returns its size in bytes. What wasn't trained here stays as it is bundled.
+
+    SystemExit where a part is missing: an encoder and a language model belong to one codec.
+    """
+    trained = (CODEC_FILE, ENCODER_FILE, LANGUAGE_MODEL_FILES[melody])
+    missing = [path.name for path in trained if not path.is_file()]
     model = make_model(melody)
-    codec = load_weights(model.audio_encoder, CODEC_FILE)
-    encoder = load_weights(model.audio_encoder.encoder, ENCODER_FILE)
-    rest = load_weights(model, LANGUAGE_MODEL_FILES[melody])
-    own = len(published(model.state_dict()))
-    if codec + encoder + rest < own:
-        raise SystemExit(
-            f"only {codec} + {encoder} + {rest} of {own} tensors fit: the files are of other sizes than nano.py's"
-        )
+    own, fit = len(published(model.state_dict())), 0
+    if missing and not CODEC_FILE.is_file() and is_trained(FOLDERS[melody]):
+        fit = load_weights(model, FOLDERS[melody] / "model.safetensors")
+    elif missing:
+        raise SystemExit(f"{', '.join(missing)} missing: nothing to export")
+    for part, path in zip((model.audio_encoder, model.audio_encoder.encoder, model), trained, strict=True):
+        fit += load_weights(part, path) if path.is_file() else 0
+    if fit < own:
+        raise SystemExit(f"only {fit} of {own} tensors fit: the files are of other sizes than nano.py's")
     folder.mkdir(parents=True, exist_ok=True)
     clip_settings = nano.CHROMA if melody else nano.CLIP
     for name, content in (
