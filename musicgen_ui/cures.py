@@ -73,8 +73,10 @@ def launch_synchronously() -> None:
 def multiply_by_matmul_in_linear_layers() -> None:
     """Cause: `mindtorch._apis.cpu.dense` calls the CPU kernel `Dense`, 20 to 50 times slower than `MatMul`.
 
-    MatMul rounds one row, 2 to 15 rows, and 16 or more differently. A take must not depend on how many others
-    share its batch, so one decoding step (sequence length 1) always uses the second kind, a whole sequence the third.
+    MatMul rounds one row, 2 to 15 rows, and 16 or more differently where there is AVX-512. Where there isn't, it takes
+    six at a time, and rounds the last one, two or three differently. A take must not depend on how many others share
+    its batch, so one decoding step (sequence length 1) always uses 4 to 12 rows, a whole sequence 16 to 144 (more are
+    shared out among threads), and where one, two or three would be left, rows are added.
     """
 
     def times(rows, weight):
@@ -85,19 +87,23 @@ def multiply_by_matmul_in_linear_layers() -> None:
 
     def product(rows, weight, at_least, at_most):
         count = rows.shape[0]
-        if count < at_least:
-            copies = -(-at_least // count)
-            return part(times(cpu_kernels.concat((rows,) * copies, 0), weight), 0, count)
-        if count <= at_most:
+        if count > at_most:
+            middle = count // 2
+            halves = (part(rows, 0, middle), part(rows, middle, count))
+            return cpu_kernels.concat(tuple(product(half, weight, at_least, at_most) for half in halves), 0)
+        enough = max(count, at_least)
+        while enough % 6 in (1, 2, 3):
+            enough += 1
+        if enough == count:
             return times(rows, weight)
-        middle = count // 2
-        halves = (part(rows, 0, middle), part(rows, middle, count))
-        return cpu_kernels.concat(tuple(product(half, weight, at_least, at_most) for half in halves), 0)
+        copies, rest = divmod(enough - count, count)
+        added = (rows,) * copies + ((part(rows, 0, rest),) if rest else ())
+        return part(times(cpu_kernels.concat((rows, *added), 0), weight), 0, count)
 
     def dense(input, weight, bias=None):
         rows = input if input.ndim == 2 else cpu_kernels.reshape(input, (-1, input.shape[-1]))
         one_step = input.ndim < 3 or input.shape[-2] == 1
-        result = product(rows, weight, *((2, 15) if one_step else (16, sys.maxsize)))
+        result = product(rows, weight, *((4, 12) if one_step else (16, 144)))
         if bias is not None:
             result = cpu_kernels.bias_add(result, bias, "NCHW")
         return result if input.ndim == 2 else cpu_kernels.reshape(result, (*input.shape[:-1], weight.shape[0]))
