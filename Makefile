@@ -9,13 +9,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/app
 	$(BIN)/python app.py
 
-# Side by side, a file at a time, but for what is timed; replicas by themselves, since MindSpore can't be imported where
-# Ray was.
+# Engine and units side by side, a file at a time; the page by itself, since browsers are timed; replicas too, since
+# MindSpore can't be imported where Ray was.
 test: $(VENV)/dev browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov-report= tests/unit tests/engine
 	$(BIN)/python -m pytest --cov-append --cov-report= tests/replicas
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov-append --cov-report= -m "not timed" tests/ui
-	$(BIN)/python -m pytest --cov-append -m timed tests/ui
+	$(BIN)/python -m pytest --cov-append tests/ui
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

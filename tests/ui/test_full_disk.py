@@ -22,8 +22,6 @@ from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import Sessions
 from tests.ui.fake_engine import FakeEngine
 
-pytestmark = pytest.mark.timed
-
 LIMITS = Limits()
 READER = SimpleNamespace(session_hash="tab", headers={"accept-language": "en"})
 

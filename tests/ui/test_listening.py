@@ -19,8 +19,6 @@ from tests.ui.conftest import launched
 from tests.ui.fake_engine import SAMPLING_RATE, sweep
 from tests.ui.steps import button, describe, done, heading, make_short, words
 
-pytestmark = pytest.mark.timed
-
 OpenPage = Callable[..., Page]
 SOON = 60_000  # ms
 RECORDER = Path(__file__).with_name("recorder.js")

@@ -18,8 +18,6 @@ from gradio_client.exceptions import AppError
 from musicgen_ui.locales import catalogue
 from tests.ui.conftest import ROOT, started
 
-pytestmark = pytest.mark.timed
-
 FAKE = Path(__file__).with_name("fake_app.py")
 HALF = 300_000  # bytes
 

@@ -22,8 +22,6 @@ from tests.engine.hub import serving
 from tests.ui.conftest import ROOT, launched
 from tests.ui.steps import Hand, button, describe, done, heading, make_short, number_box, tab, takes, words
 
-pytestmark = pytest.mark.timed
-
 PATIENCE = 240_000  # ms: the first request waits for the engine to warm up
 TOKENS = 28
 
