@@ -1,8 +1,8 @@
 """Makes the page's example clips with the bundled text model: python -m training.examples
 
-Runs in the app's own environment. Seeds were chosen by ear, and by tempo, key and instrument as the evaluation hears
-them: other weights want other seeds. The sound is the same every time; the files differ by the number that Vorbis gives
-each stream.
+Runs in the app's own environment. Seeds are the best of 12 or 14, by tempo, key and instrument as the evaluation hears
+them, and by pictures of their spectra: they show what nano can do, not what it does on the average, and other weights
+want other seeds. The sound is the same every time; the files differ by the number that Vorbis gives each stream.
 """
 
 import argparse

@@ -7,9 +7,8 @@ from torch.nn import functional as F
 
 from training import nano
 from training.decoder import joined, split
+from training.language_model import PAD
 from training.oscillator_bank import LIFT
-
-PAD = nano.CODEBOOK_SIZE  # starts every row, and stands where the delay leaves no code
 
 
 class Cached:

@@ -18,7 +18,7 @@ from musicgen_ui.request import Request, Settings
 from tests.reference.cases import LONG, MELODIES, PROMPTS, SAMPLING_RATE, SHORT, tune
 
 ROOT = Path(__file__).parents[2]
-ROUNDED = 1e-4  # without AVX-512 the codec rounds otherwise in a process of its own; another code is far more
+ROUNDED = 1e-4  # of full scale; without AVX-512 samples of a process of its own differ by up to 3e-5, why isn't known
 LINES = 50
 FEW = Settings(max_new_tokens=12)
 WICKED = "a \"quoted\" \\ song, \u202e{in} 'minor' 慢"
