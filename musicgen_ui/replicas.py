@@ -14,6 +14,7 @@ import os
 import pickle
 import queue
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,14 +47,53 @@ def replicas(limits: Limits, environment: Mapping[str, str] = os.environ) -> "li
     if importlib.util.find_spec("ray") is None:
         raise MachineError("error.replicas_without_ray", name=VARIABLE)
     try:
-        close = _connect(environment.get("RAY_ADDRESS", ""), number)
-        return [ServeRunner(handle, close) for handle in _deploy(limits, number)]
+        calls = _Calls()
+        close = _connect(environment.get("RAY_ADDRESS", ""), number, calls)
+        return [ServeRunner(handle, calls, close) for handle in _deploy(limits, number)]
     except Exception as fault:
         log.exception("Ray can't be used")
         raise MachineError("error.engine_does_not_start") from fault
 
 
-def _connect(address: str, number: int) -> Callable[[], None]:
+class _Calls:
+    """The calls of replicas that are under way. Ray ends a process that calls anything once Ray is shut down."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._under_way = 0
+        self._closed = False
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """A call's duration; whatever happens to the replica, or on the way, is its death to the queue."""
+        with self._changed:
+            if self._closed:
+                raise RunnerDied
+            self._under_way += 1
+        try:
+            yield
+        except RunnerDied:  # the replica lives, its worker process doesn't
+            raise
+        except Exception as fault:
+            raise RunnerDied from fault
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def refuse(self) -> None:
+        """Every call from now on finds its replica dead."""
+        with self._changed:
+            self._closed = True
+
+    def wait(self) -> None:
+        """Until those under way are over, or will not be."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._under_way, timeout=5):
+                log.error("%d calls of replicas don't end", self._under_way)
+
+
+def _connect(address: str, number: int, calls: _Calls) -> Callable[[], None]:
     """To the cluster at `address`, or to a new one of this machine alone. What it gives back ends that."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_AUTH_MODE", "token")  # or whoever reaches a replica's port runs what they like
@@ -66,6 +106,7 @@ def _connect(address: str, number: int) -> Callable[[], None]:
         # Ray itself never removes its logs, and its sockets want a short path.
         scratch = Scratch(Path(os.environ.get("RAY_TMPDIR", "/tmp"), "musicgen-ray"))
     import ray
+    from ray import serve
 
     if scratch:
         cores = max(number, processors())
@@ -76,9 +117,13 @@ def _connect(address: str, number: int) -> Callable[[], None]:
     def close() -> None:
         if not ray.is_initialized():
             return
+        calls.refuse()
         try:
-            if not scratch:
-                _delete()
+            if scratch:
+                serve.shutdown()
+            else:
+                _delete()  # others may use the cluster's Serve
+            calls.wait()
             ray.shutdown(wait_for_processes=True)
         except Exception:
             log.exception("the replicas could not be ended")
@@ -113,10 +158,10 @@ def _delete() -> None:
 
 
 class ServeRunner:
-    """A replica, seen from the page. Whatever happens to it, or on the way, is its death to the queue."""
+    """A replica, seen from the page."""
 
-    def __init__(self, handle: Any, close: Callable[[], None]) -> None:
-        self._handle, self._close = handle, close
+    def __init__(self, handle: Any, calls: _Calls, close: Callable[[], None]) -> None:
+        self._handle, self._calls, self._close = handle, calls, close
 
     def start(self) -> Iterator[worker.Message]:
         return self._stream("start")
@@ -125,10 +170,11 @@ class ServeRunner:
         return self._stream("make", number, request)
 
     def stop(self, number: int, keep: bool) -> None:
-        self._handle.stop.remote(number, keep)
+        with contextlib.suppress(RunnerDied), self._calls.one():
+            self._handle.stop.remote(number, keep)  # not waited for: the queue stands still meanwhile
 
     def check(self) -> None:
-        with _lost():
+        with self._calls.one():
             if death := self._handle.check.remote().result():
                 raise death
 
@@ -136,21 +182,11 @@ class ServeRunner:
         self._close()
 
     def _stream(self, method: str, *values: object) -> Iterator[worker.Message]:
-        with _lost():
+        with self._calls.one():
             for message in map(pickle.loads, self._handle.options(method_name=method, stream=True).remote(*values)):
                 if isinstance(message, RunnerDied):
                     raise message
                 yield message
-
-
-@contextlib.contextmanager
-def _lost() -> Iterator[None]:
-    try:
-        yield
-    except RunnerDied:  # the replica lives, its worker process doesn't
-        raise
-    except Exception as fault:
-        raise RunnerDied from fault
 
 
 class Replica:
