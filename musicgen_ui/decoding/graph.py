@@ -12,8 +12,8 @@ from musicgen_ui.decoding.weights import DecoderWeights, LayerWeights
 from musicgen_ui.memory import available_bytes
 
 # MindSpore never gives back what a compiled graph has used, so there are few shapes, and all that are met are kept.
-_ROWS = (2, 4, 8, 16)  # sequences; MatMul rounds one row otherwise than two: a take must not depend on its batch
-_ROWS_AT_ONCE = 8  # and sixteen otherwise than eight
+_ROWS = (2, 4, 8, 16)  # sequences
+_ROWS_AT_ONCE = 8  # are multiplied by a matrix
 _CAPACITIES = (256, 512, 1024, 2048)  # positions
 _PLACES = (32, 128, 512)  # of cross-attention
 _CHUNK = 64  # steps of a prompt that are fed at once
@@ -160,7 +160,7 @@ class _Graph(nn.Cell):
     def __init__(self, shape, steps: int) -> None:
         super().__init__(auto_prefix=False)
         layers, self.norm, self.out, heads, rows, places, cache = shape
-        self.product = _Product(rows)
+        self.product = _Product(rows, 1)
         self.layers = nn.CellList(
             [
                 _Layer(layer, heads, rows, places, steps, cache.keys[i], cache.values[i])
@@ -188,21 +188,28 @@ class _Graph(nn.Cell):
 
 
 class _Product(nn.Cell):
-    """x (rows, in) times a matrix (out, in), in parts if there are many rows that are one step each."""
+    """x (rows · steps, in) times a matrix (out, in), so that a row's numbers don't depend on how many there are.
 
-    def __init__(self, rows: int) -> None:
+    MatMul rounds by the number of rows (cures.multiply_by_matmul_in_linear_layers): four and ten alike, and 64.
+    """
+
+    def __init__(self, rows: int, steps: int) -> None:
         super().__init__(auto_prefix=False)
-        self.parts = max(1, rows // _ROWS_AT_ONCE)
+        self.parts = rows if steps > 1 else max(1, rows // _ROWS_AT_ONCE)
+        self.rows = rows * steps // self.parts
+        self.needs_more = self.rows % 6 == 2
         self.multiply = ops.MatMul(transpose_b=True)
         self.split = ops.Split(0, self.parts)
 
     def construct(self, x, matrix):
-        if self.parts == 1:
-            return self.multiply(x, matrix)
         products: tuple = ()
         for part in self.split(x):
-            products += (self.multiply(part, matrix),)
-        return ops.concat(products, 0)
+            if self.needs_more:
+                product = self.multiply(ops.concat((part, part[:2]), 0), matrix)[: self.rows]
+            else:
+                product = self.multiply(part, matrix)
+            products += (product,)
+        return ops.concat(products, 0) if self.parts > 1 else products[0]
 
 
 class _Layer(nn.Cell):
@@ -218,7 +225,7 @@ class _Layer(nn.Cell):
         if self.has_cross:
             self.cross_query, self.cross_out = layer.cross_query, layer.cross_out
             self.norm2_weight, self.norm2_bias = layer.cross_norm
-        self.product = _Product(rows if steps == 1 else 0)
+        self.product = _Product(rows, steps)
         self.scores = ops.BatchMatMul(transpose_b=True)
         self.weighted = ops.BatchMatMul()
         self.normalise = ops.LayerNorm(begin_norm_axis=1, begin_params_axis=1, epsilon=_EPSILON)
