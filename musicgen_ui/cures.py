@@ -74,9 +74,9 @@ def multiply_by_matmul_in_linear_layers() -> None:
     """Cause: `mindtorch._apis.cpu.dense` calls the CPU kernel `Dense`, 20 to 50 times slower than `MatMul`.
 
     MatMul rounds one row, 2 to 15 rows, and 16 or more differently where there is AVX-512. Where there isn't, it takes
-    six at a time, and rounds the last one, two or three differently. A take must not depend on how many others share
-    its batch, so one decoding step (sequence length 1) always uses 4 to 12 rows, a whole sequence 16 to 144 (more are
-    shared out among threads), and where one, two or three would be left, rows are added.
+    six at a time, or each of two threads takes six of its half, and what is left rounds differently, but for four and
+    more. A take must not depend on how many others share its batch, so one decoding step (sequence length 1) always
+    uses 4 or 12 rows, a whole sequence a multiple of 12 from 24 to 144.
     """
 
     def times(rows, weight):
@@ -91,9 +91,7 @@ def multiply_by_matmul_in_linear_layers() -> None:
             middle = count // 2
             halves = (part(rows, 0, middle), part(rows, middle, count))
             return cpu_kernels.concat(tuple(product(half, weight, at_least, at_most) for half in halves), 0)
-        enough = max(count, at_least)
-        while enough % 6 in (1, 2, 3):
-            enough += 1
+        enough = at_least if count <= at_least else -(-count // 12) * 12
         if enough == count:
             return times(rows, weight)
         copies, rest = divmod(enough - count, count)
@@ -103,7 +101,7 @@ def multiply_by_matmul_in_linear_layers() -> None:
     def dense(input, weight, bias=None):
         rows = input if input.ndim == 2 else cpu_kernels.reshape(input, (-1, input.shape[-1]))
         one_step = input.ndim < 3 or input.shape[-2] == 1
-        result = product(rows, weight, *((4, 12) if one_step else (16, 144)))
+        result = product(rows, weight, *((4, 12) if one_step else (24, 144)))
         if bias is not None:
             result = cpu_kernels.bias_add(result, bias, "NCHW")
         return result if input.ndim == 2 else cpu_kernels.reshape(result, (*input.shape[:-1], weight.shape[0]))

@@ -127,8 +127,7 @@ class Stream:
 
     def __init__(self, codec: StreamingCodec) -> None:
         self._codec = codec
-        self._state = None
-        self._layers = [codec.first.stream()]
+        self._layers = [codec.first.stream(), codec.lstm.stream()]
         for upsampling, residuals in codec.stages:
             self._layers += [upsampling.stream(), *(residual.stream() for residual in residuals)]
         self._layers.append(codec.last.stream())
@@ -141,11 +140,7 @@ class Stream:
         with torch.no_grad():
             given = torch.tensor(codes.astype(np.int64))
             x = sum(functional.embedding(given[k], book) for k, book in enumerate(self._codec.books[: len(codes)]))
-            x = self._layers[0](x, last)
-            if x.shape[0]:
-                heard, self._state = self._codec.lstm(x, self._state)
-                x = heard + x
-            for layer in self._layers[1:-1]:
+            for layer in self._layers[:-1]:
                 x = layer(x, last)
             return self._layers[-1](_elu(x), last).numpy()[:, 0]
 
@@ -233,6 +228,9 @@ class _LSTM:
         ]
         self._width = lstm.w_hh_list[0].shape[1]
 
+    def stream(self):
+        return _LSTMStream(self)
+
     def __call__(self, x, states):
         """x (frames, in), states as returned before or None → (frames, width), states"""
         x = x[:, None]
@@ -243,6 +241,34 @@ class _LSTM:
             x, h, c, _, _ = execute("lstm", x, h, c, weights, inputs, self._width, 1, True, False, 0.0, 0)
             after.append((h, c))
         return x[:, 0], after
+
+
+class _LSTMStream:
+    """The LSTM beside a shortcut.
+
+    Its kernel multiplies by the frames' number, as MatMul does (cures.multiply_by_matmul_in_linear_layers): six and
+    multiples up to 72 round alike.
+    """
+
+    _UNIT, _MOST = 6, 60  # frames
+
+    def __init__(self, lstm: _LSTM) -> None:
+        self._lstm = lstm
+        self._states = None
+        self._waiting = None  # frames that make no unit yet
+
+    def __call__(self, x, last: bool):
+        if self._waiting is not None:
+            x = torch.cat([self._waiting, x], 0)
+        frames = x.shape[0] if last else x.shape[0] // self._UNIT * self._UNIT
+        self._waiting, x = x[frames:], x[:frames]
+        missing = -frames % self._UNIT
+        padded = torch.cat([x, x.new_zeros((missing, x.shape[1]))], 0) if missing else x
+        parts = []
+        for first in range(0, frames, self._MOST):
+            heard, self._states = self._lstm(padded[first : first + self._MOST], self._states)
+            parts.append(heard)
+        return torch.cat(parts, 0)[:frames] + x if parts else x
 
 
 class _Upsampling:

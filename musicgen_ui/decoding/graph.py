@@ -16,7 +16,7 @@ _ROWS = (2, 4, 8, 16)  # sequences
 _ROWS_AT_ONCE = 8  # are multiplied by a matrix
 _CAPACITIES = (256, 512, 1024, 2048)  # positions
 _PLACES = (32, 128, 512)  # of cross-attention
-_CHUNK = 64  # steps of a prompt that are fed at once
+_CHUNK = 60  # steps of a prompt that are fed at once
 _MASKED = -1e9
 _EPSILON = 1e-5  # of LayerNorm
 
@@ -190,7 +190,7 @@ class _Graph(nn.Cell):
 class _Product(nn.Cell):
     """x (rows · steps, in) times a matrix (out, in), so that a row's numbers don't depend on how many there are.
 
-    MatMul rounds by the number of rows (cures.multiply_by_matmul_in_linear_layers): four and ten alike, and 64.
+    MatMul rounds by the number of rows (cures.multiply_by_matmul_in_linear_layers): four, ten and sixty alike.
     """
 
     def __init__(self, rows: int, steps: int) -> None:

@@ -136,7 +136,7 @@ def test_float32_makes_the_codes_of_mindnlp(kind, wide):
     melody, _ = KINDS[kind]
     for prompts, given in ((PROMPTS, ()), (("",), ()), (PROMPTS, MELODIES if melody else (SHORT, LONG))):
         for sampled in (False, True):
-            settings = Settings(30, do_sample=sampled)
+            settings = Settings(16, do_sample=sampled)
             takes, others = (
                 generate(wide(kind), engine, prompts, given, settings=settings, seeds=(3, 4))
                 for engine in ("float32", "mindnlp")
