@@ -1,8 +1,8 @@
 """Hears in many takes at once what `training.evaluate` hears in one, by degrees, so that better is told from worse.
 
 Not the evaluation's own ears: those are librosa's, and classifiers of other features of other clips. What is rewarded
-(`training.reinforce`) can't be judged by the same measure. Both said the same of 93 % of tempi (of 64 takes) and 87 % of
-keys (of 400).
+(`training.reinforce`) can't be judged by the same measure. Both said the same of 93 % of tempi (of 64 takes) and 87 %
+of keys (of 400).
 """
 
 import os
