@@ -8,6 +8,7 @@ application Serve chooses whom to call. Serve finds the place of each, and repla
 """
 
 import contextlib
+import functools
 import importlib.util
 import logging
 import os
@@ -118,15 +119,12 @@ def _connect(address: str, number: int, calls: _Calls) -> Callable[[], None]:
         if not ray.is_initialized():
             return
         calls.refuse()
-        try:
-            if scratch:
-                serve.shutdown()
-            else:
-                _delete()  # others may use the cluster's Serve
-            calls.wait()
-            ray.shutdown(wait_for_processes=True)
-        except Exception:
-            log.exception("the replicas could not be ended")
+        end_serve = serve.shutdown if scratch else _delete  # of a cluster others may use the rest
+        for end in (end_serve, calls.wait, functools.partial(ray.shutdown, wait_for_processes=True)):
+            try:
+                end()
+            except Exception:
+                log.exception("the replicas could not be ended")
         if scratch:
             scratch.close()
 

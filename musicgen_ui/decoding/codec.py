@@ -246,8 +246,8 @@ class _LSTM:
 class _LSTMStream:
     """The LSTM beside a shortcut.
 
-    Its kernel multiplies by the frames' number, as MatMul does (cures.multiply_by_matmul_in_linear_layers): six and
-    multiples up to 72 round alike.
+    Without AVX-512 its kernel rounds by the number of frames, as MatMul by the number of rows
+    (cures.multiply_by_matmul_in_linear_layers): multiples of six up to 72 alike.
     """
 
     _UNIT, _MOST = 6, 60  # frames

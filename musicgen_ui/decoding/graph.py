@@ -13,7 +13,7 @@ from musicgen_ui.memory import available_bytes
 
 # MindSpore never gives back what a compiled graph has used, so there are few shapes, and all that are met are kept.
 _ROWS = (2, 4, 8, 16)  # sequences
-_ROWS_AT_ONCE = 8  # are multiplied by a matrix
+_ROWS_AT_ONCE = 8  # of them in a product
 _CAPACITIES = (256, 512, 1024, 2048)  # positions
 _PLACES = (32, 128, 512)  # of cross-attention
 _CHUNK = 60  # steps of a prompt that are fed at once
