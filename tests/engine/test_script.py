@@ -88,7 +88,7 @@ PIECES = {  # the same on checkpoints that hold 30 tokens and hear the last 12 f
 
 
 @pytest.mark.parametrize("mode", CASES)
-def test_a_takes_script_makes_it_again(mode, pipeline, tiny_folder, tmp_path, monkeypatch):
+def test_a_takes_script_makes_it_again_to_the_last_bit(mode, pipeline, tiny_folder, tmp_path, monkeypatch):
     for name, (notes, channels, rate) in CLIPS.items():
         samples = tune(*notes, channels)[:, : round(notes[1] * rate)]
         soundfile.write(tmp_path / name, samples.T, rate, subtype="FLOAT")
@@ -116,8 +116,7 @@ def test_a_takes_script_makes_it_again(mode, pipeline, tiny_folder, tmp_path, mo
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=600,
     )  # fmt: skip
     for script, take in zip(scripts, takes, strict=True):
-        again = np.load(f"{script}.npy")
-        np.testing.assert_array_equal(again, take.samples, err_msg=take.record["script"])
+        np.testing.assert_array_equal(np.load(f"{script}.npy"), take.samples, err_msg=take.record["script"])
     saved, rate = soundfile.read(tmp_path / "musicgen_out.wav", dtype="int16", always_2d=True)
     np.testing.assert_array_equal(saved.T, to_int16(takes[-1].samples))
     assert rate == takes[-1].sampling_rate
