@@ -20,7 +20,7 @@ TEXT_TOKENS = 16
 
 def load(folder: Path, engine: str) -> MusicGen:
     """The checkpoint in `folder`, ready to generate with `engine`."""
-    return Pipeline().load("benchmark", folder, engine)
+    return Pipeline(engine=engine).load("benchmark", folder, engine)
 
 
 def forget_kept_weights(folder: Path) -> None:

@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     started = time.perf_counter()
     from musicgen_ui.pipeline import Pipeline
 
-    pipeline = Pipeline(limits)
+    pipeline = Pipeline(limits, request.engine)
     pipeline.load(model, folder, request.engine)
     load_seconds = time.perf_counter() - started
     takes = pipeline.run(request, progress, stop.is_set)

@@ -6,13 +6,15 @@ without each. Look at all of them again when MindNLP leaves 0.5.1. Nothing in si
 MindNLP must be imported before transformers; importing this module does that, in the right order.
 """
 
+import ctypes
 import functools
 import os
 import sys
 import types
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from pathlib import Path
 
 # mindnlp/__init__.py points HF_ENDPOINT at a mirror wherever it is unset. The user's choice, else the main hub, stands.
 os.environ.setdefault("HF_ENDPOINT", "https://huggingface.co")
@@ -30,6 +32,10 @@ for _name, _value in (
 # pipelines that it no longer has.
 sys.modules.setdefault("mindnlp.diffusers", types.ModuleType("mindnlp.diffusers"))
 
+# transformers imports scikit-learn, and with it scipy.stats and pandas, for a way of decoding that nobody uses here:
+# 0.9 s and 68 MB of every start. While it is imported, none is there; librosa finds it afterwards.
+sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]
+
 import mindspore
 import mindnlp  # noqa: F401  (registers mindtorch as torch; before transformers)
 import mindtorch
@@ -39,15 +45,21 @@ from mindtorch._apis import cpu as cpu_api
 from mindtorch._op_prim.cpu import legacy as cpu_kernels
 
 from musicgen_ui.decoding.sampling import draw
+from musicgen_ui.processors import processors
+
+if sys.modules["sklearn"] is None:
+    del sys.modules["sklearn"]
 
 _generators: ContextVar[Sequence[np.random.Generator] | None] = ContextVar("generators", default=None)
 
 
 @functools.cache
-def apply() -> None:
+def apply(*, in_one_thread: bool = True) -> None:
     """Applies every cure that is not the matter of one model: once in a process, before a model is made."""
     if on_cpu():
         launch_synchronously()
+        if in_one_thread:
+            compute_in_the_callers_thread()
         multiply_by_matmul_in_linear_layers()
         take_logarithms_with_numpy()
     promote_booleans_in_products()
@@ -68,6 +80,29 @@ def launch_synchronously() -> None:
     """
     mindspore.runtime.launch_blocking()
     os.environ.setdefault("MS_DEV_HOST_BLOCKING_RUN", "1")  # read at the first operation
+
+
+def compute_in_the_callers_thread() -> None:
+    """Cause: MindSpore hands what is worth sharing to two threads of its own at least, for which the caller spins, as
+    they do for what comes next (sched_yield). On two processors that is one too many.
+
+    Without it whatever else runs takes most of the time: beside one busy process 10 s of nano took 7.5 s instead of
+    2.3 by float32, 20 tokens 10.1 s instead of 1.3 by MindNLP's own loop; alone 1.9 s instead of 1.6. A graph of
+    musicgen-small alone, though, has a step in 155 ms by two threads, and in 310 by one.
+
+    Has to come before the first operation. Python can't set it (`op_tuning.threads_num` counts beyond those two), so
+    the pool is made as MindSpore's C++ makes it, with one thread: its actors'. On more processors, and where the
+    library doesn't have that function by that name, all stays as it is.
+    """
+    if processors() > 2:
+        return
+    with suppress(OSError, AttributeError, ValueError):
+        core = ctypes.CDLL(str(Path(mindspore.__file__).with_name("lib") / "libmindspore_core.so"))
+        manager = ctypes.c_char.in_dll(core, "_ZN9mindspore8ActorMgr8actorMgrE")
+        initialize = core._ZN9mindspore8ActorMgr10InitializeEbmmmRKSt6vectorIiSaIiEE
+        initialize.argtypes = (ctypes.c_void_p, ctypes.c_bool, *[ctypes.c_size_t] * 3, ctypes.c_void_p)
+        own_pool, actor_threads, threads, queue, no_cores = True, 1, 1, 8192, (ctypes.c_void_p * 3)()
+        initialize(ctypes.byref(manager), own_pool, actor_threads, threads, queue, ctypes.byref(no_cores))
 
 
 def multiply_by_matmul_in_linear_layers() -> None:

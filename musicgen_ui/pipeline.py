@@ -18,8 +18,9 @@ from musicgen_ui.take import Take
 class Pipeline:
     """Holds checkpoints by name. MindNLP is not thread-safe: a lock lets one load or generation run at a time."""
 
-    def __init__(self, limits: Limits = Limits()) -> None:
-        cures.apply()
+    def __init__(self, limits: Limits = Limits(), engine: str = "auto") -> None:
+        """engine: what the process is mainly for; a graph of a large model needs more than this thread."""
+        cures.apply(in_one_thread=engine != "graph")
         self._limits = limits
         self._models: dict[str, MusicGen] = {}
         self._lock = threading.Lock()

@@ -41,6 +41,27 @@ def test_compiled_graphs_run_in_the_thread_that_calls_them(wide):
     assert not [name for name in names if name.startswith("frontend_queue")]
 
 
+@pytest.mark.parametrize(("engine", "helped"), [("auto", False), ("mindnlp", False), ("graph", True)])
+def test_mindspores_threads_help_with_graphs_alone(engine, helped):
+    """On two processors; each in a process of its own, for MindSpore makes its threads once."""
+    script = f"""if True:
+        import pathlib
+        from musicgen_ui.checkpoints import MENU
+        from musicgen_ui.pipeline import Pipeline
+        from musicgen_ui.request import Settings
+        nano = Pipeline(engine="{engine}").load("nano", MENU["nano"].folder, "{engine}")
+        nano.generate(["bells"], Settings(30), engine="{engine}")
+        names = [(task / "comm").read_text().split("_")[0] for task in pathlib.Path("/proc/self/task").iterdir()]
+        print(names.count("ActorThread"), names.count("KernelThread"))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | {"CPU_CORES": "2"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    actors, kernels = map(int, done.stdout.split())
+    assert (actors > 0, kernels > 0) == (True, helped)
+
+
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("shape", [(1,), (5,), (15,), (16,), (40,), (1, 1), (3, 1), (20, 1), (1, 5), (2, 16), (3, 7)])
 def test_linear_layers_use_matmul_and_are_right(shape, bias, monkeypatch):
@@ -189,10 +210,6 @@ def test_the_hub_is_the_users_or_the_main_one(set_by_user, endpoint):
 
 
 def test_mindnlp_starts_where_onnxruntime_is_installed(tmp_path):
-    import os
-    import subprocess
-    import sys
-
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime" / "__init__.py").touch()
     (tmp_path / "onnxruntime-1.32.0.dist-info").mkdir()
@@ -202,4 +219,13 @@ def test_mindnlp_starts_where_onnxruntime_is_installed(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": f"{tmp_path}:."}, capture_output=True, text=True
     )
+    assert done.returncode == 0, done.stderr
+
+
+def test_scikit_learn_is_left_out_of_the_start_and_found_afterwards():
+    script = (
+        "import sys, musicgen_ui.pipeline; assert not {'sklearn', 'scipy.stats', 'pandas'} & set(sys.modules);"
+        "import sklearn.decomposition"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
