@@ -41,7 +41,7 @@ def test_compiled_graphs_run_in_the_thread_that_calls_them(wide):
     assert not [name for name in names if name.startswith("frontend_queue")]
 
 
-@pytest.mark.parametrize(("engine", "helped"), [("auto", False), ("mindnlp", False), ("graph", True)])
+@pytest.mark.parametrize(("engine", "helped"), [("auto", False), ("graph", True)])
 def test_mindspores_threads_help_with_graphs_alone(engine, helped):
     """On two processors; each in a process of its own, for MindSpore makes its threads once."""
     script = f"""if True:
