@@ -180,7 +180,7 @@ def nothing_made(monkeypatch, tmp_path):
     """The command line up to the point where it would load a model, in an empty folder."""
 
     class Pipeline:
-        def __init__(self, limits):
+        def __init__(self, *given):
             pass
 
         def load(self, *given):
