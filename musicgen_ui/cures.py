@@ -55,7 +55,10 @@ _generators: ContextVar[Sequence[np.random.Generator] | None] = ContextVar("gene
 
 @functools.cache
 def apply(*, in_one_thread: bool = True) -> None:
-    """Applies every cure that is not the matter of one model: once in a process, before a model is made."""
+    """Applies every cure that is not the matter of one model: once in a process, before a model is made.
+
+    in_one_thread: not where graphs of large models are the process's main work (`compute_in_the_callers_thread`).
+    """
     if on_cpu():
         launch_synchronously()
         if in_one_thread:
@@ -109,9 +112,9 @@ def multiply_by_matmul_in_linear_layers() -> None:
     """Cause: `mindtorch._apis.cpu.dense` calls the CPU kernel `Dense`, 20 to 50 times slower than `MatMul`.
 
     MatMul rounds one row, 2 to 15 rows, and 16 or more differently where there is AVX-512. Where there isn't, it takes
-    six at a time, or each of two threads six of its half, and the last one, two or three that are left round
-    differently; and many rows of what is wide another way. A take must not depend on how many others share its batch,
-    so one decoding step (sequence length 1) always uses 4 or 12 rows, a whole sequence a multiple of 24, up to 144
+    six at a time, or six of each half, and the last one, two or three that are left round differently; and many rows
+    of what is wide another way. A take must not depend on how many others share its batch, so one decoding step
+    (sequence length 1) always uses 4 or 12 rows, a whole sequence a multiple of 24, up to 144
     where more than 256 come out. Measured with two processors, up to 120,000 rows.
     """
 
