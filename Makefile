@@ -43,7 +43,7 @@ screenshots: $(VENV)/dev browser
 reference: $(VENV)-reference/installed
 	$(VENV)-reference/bin/python -m tests.reference.make_reference
 
-# Hours on 2 cores; each stage goes on where it was stopped. Real torch again, in a venv of its own.
+# Hours on 2 cores; each stage but text_encoder goes on where it was stopped. Real torch again, in a venv of its own.
 train: $(VENV)-training/installed $(VENV)/app
 	$(VENV)-training/bin/python -m training.data --minutes 20
 	$(VENV)-training/bin/python -m training.codec --minutes 40

@@ -35,7 +35,7 @@ class ModelInfo:
 
     @property
     def max_new_tokens(self) -> int:
-        """What a call uses that names no number: all the room there is."""
+        """What a call uses that names no number: as the checkpoint says, else all the room there is."""
         return int(self.generation_config.get("max_new_tokens") or self.max_length)
 
     def seconds(self, tokens: int) -> float:

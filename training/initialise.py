@@ -1,6 +1,7 @@
 """Writes assets/musicgen-nano and assets/musicgen-nano-melody with random weights of the sizes in nano.py.
 
-The bundled ones were made so, at smaller sizes; at today's they would be 62 MB of noise. Training needs neither.
+The first bundled ones were made so, at smaller sizes; today's are trained (training.export), and this would overwrite
+them with noise. Training doesn't need it.
 
 python -m training.initialise        (in the app's own environment: MindNLP gives the names and shapes)
 """
