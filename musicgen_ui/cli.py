@@ -69,17 +69,15 @@ def _run(options: argparse.Namespace, language: str, progress: "_ProgressLine") 
     out = Path(options.out)
     _check_out(out)
     request = checked(_request(options, limits), limits)
+    seconds = None if options.seconds is None else _seconds(options, limits)
     if options.remembered and request.clips:
         _say_of_another_clip(options.remembered, request.clips, language)
     model = request.model
     place = checkpoints.locate(model)
-    if not isinstance(place, Path):  # better refused now than after the download
-        checked_for_model(request, checkpoints.info(model), limits)
+    if model in checkpoints.MENU:  # of others nothing is known yet; better refused now than after the download
+        _for_model(request, seconds, limits)
     folder = place if isinstance(place, Path) else download(place, progress.downloading(model), stop.is_set)
-    info = checkpoints.info(model)
-    if options.seconds is not None:
-        request = _with_seconds(request, info.tokens(_seconds(options, limits)))
-    request = checked_for_model(request, info, limits)
+    request = _for_model(request, seconds, limits)
 
     from musicgen_ui.memory import check_room_for, peak_bytes
 
@@ -206,8 +204,12 @@ def _seconds(options: argparse.Namespace, limits: Limits) -> float:
     return float(seconds)
 
 
-def _with_seconds(request: Request, tokens: int) -> Request:
-    return replace(request, settings=replace(request.settings, max_new_tokens=tokens))
+def _for_model(request: Request, seconds: float | None, limits: Limits) -> Request:
+    """The request, of that length where one is asked for, checked against what is known of its model."""
+    info = checkpoints.info(request.model)
+    if seconds is not None:
+        request = replace(request, settings=replace(request.settings, max_new_tokens=info.tokens(seconds)))
+    return checked_for_model(request, info, limits)
 
 
 def _write(takes: Sequence[Take], out: Path) -> list[Path]:

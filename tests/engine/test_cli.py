@@ -222,6 +222,34 @@ def test_the_sentence_is_in_the_shells_language(call):
     assert (process.returncode, process.stderr) == (2, "请先描述想要的音乐：提示词是空的。\n")
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("0:00 calm piano | 0:30 drums come in", "--model", "small", "--seconds", "60"),
+        ("--model", "facebook/musicgen-melody", "--mode", "melody", "--audio", PIANO),
+    ],
+    ids=["sections", "a melody checkpoint by its name on the hub"],
+)
+def test_nothing_is_refused_for_what_isnt_known_before_the_download(call, tmp_path, asked):
+    process = call(*asked, HF_HOME=str(tmp_path / "empty"), HF_ENDPOINT="http://127.0.0.1:9")
+    assert "has to be downloaded first" in process.stderr
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("--seconds", "9999"), "seconds"),
+        (("--seconds", "5", "--max-new-tokens", "50"), "--max-new-tokens"),
+        (("--mode", "melody", "--audio", PIANO), "can't follow a melody"),
+    ],
+)
+def test_what_is_wrong_anyhow_is_told_before_the_download(call, tmp_path, asked, told):
+    process = call("x", "--model", "large", *asked, HF_HOME=str(tmp_path / "empty"), HF_ENDPOINT="http://127.0.0.1:9")
+    assert told in process.stderr
+    assert process.returncode == 2
+
+
 def test_a_model_that_cannot_be_downloaded_is_one_line_and_exit_1(call, tmp_path):
     process = call("x", "--model", "small", HF_HOME=str(tmp_path / "empty"), HF_ENDPOINT="http://127.0.0.1:9")
     assert process.returncode == 1
