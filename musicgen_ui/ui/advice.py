@@ -1,7 +1,7 @@
 """What the controls say: estimates, notes on the model, the generation config. Functions of plain values."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradio as gr
@@ -49,6 +49,7 @@ class Advice:
         ]
 
     def watch(self, request: gr.Request) -> list[object]:
+        self.sessions.touch(request.session_hash or "")
         event = self.engine.status()
         pause = _WATCH_READY if isinstance(event, Ready) else _WATCH
         return [status.engine_chip(event, language_of(request)), gr.Timer(pause)]
@@ -183,12 +184,17 @@ class Advice:
         """What the page's address asks for, else what this browser had last: updates for `Sections.filled`."""
         language = language_of(request)
         try:
-            filled = of_link(dict(request.query_params))
-            said = say(language, "page.link.opened") if filled else None
-            filled = filled or of_browser(kept)
-            return self._filled(filled, changes, language, said) if filled else _unfilled()
+            if filled := of_link(dict(request.query_params)):
+                return self._filled(filled, changes, language, say(language, "page.link.opened"))
         except AppError as error:
             return _unfilled(say(language, "page.link.wrong", why=fault(language, error)))
+        filled = of_browser(kept)
+        if filled is None:
+            return _unfilled()
+        try:
+            return self._filled(filled, changes, language, None)
+        except AppError:  # its model is gone, all else isn't
+            return self._filled(replace(filled, model=None), changes, language, None)
 
     def _filled(self, filled: Filled, changes: Changes, language: str, said: str | None) -> list[object]:
         """Updates for `Sections.filled`. InputError where there is no such model."""

@@ -15,6 +15,8 @@ from musicgen_ui.scratch import Scratch
 from musicgen_ui.ui.shelves import Shelf
 from musicgen_ui.ui.surface import Job
 
+_FORMER = 1_000  # tabs that are remembered beyond their session
+
 
 @dataclass
 class Session:
@@ -26,8 +28,9 @@ class Session:
 class Sessions:
     """All tabs, by Gradio's session hash, and all shelves, by the secret that their browser keeps.
 
-    A tab that tells no secret (a program at the API) has a shelf of its own, which goes with it. Folders have names
-    that can't be guessed, in Gradio's cache folder.
+    A tab that tells no secret (a program at the API) has a shelf of its own, which goes with it. A tab whose connection
+    broke was taken for closed; when it asks for something after all, it has its browser's shelf again. Folders have
+    names that can't be guessed, in Gradio's cache folder.
     """
 
     def __init__(self, limits: Limits = Limits(), scratch: Scratch | None = None) -> None:
@@ -36,6 +39,7 @@ class Sessions:
         self._scratch = scratch
         self._sessions: dict[str, Session] = {}
         self._shelves: dict[str, Shelf] = {}
+        self._former: dict[str, str] = {}  # the keys of tabs that have no session any more
         self._lock = threading.Lock()
 
     @cached_property
@@ -46,10 +50,10 @@ class Sessions:
     def of(self, owner: str) -> Session:
         """The session of `owner`, made when it is new."""
         with self._lock:
-            session = self._sessions.get(owner)
+            session = self._sessions.get(owner) or self._returning(owner)
             if session is None:
                 self._sweep()
-                session = self._sessions[owner] = Session(owner, self._new_shelf(""))
+                session = self._sessions[owner] = Session(owner, self._new_shelf(self._former.get(owner, "")))
             session.shelf.last_used = time.monotonic()
             return session
 
@@ -60,7 +64,6 @@ class Sessions:
             shelf = self._shelves.get(key) if isinstance(key, str) else None
             if shelf is None:
                 shelf = self._new_shelf(secrets.token_urlsafe(24))
-                self._shelves[shelf.key] = shelf
             shelf.last_used = time.monotonic()
             session = self._sessions.get(owner)
             if session is None:
@@ -72,10 +75,16 @@ class Sessions:
 
     def find(self, owner: str) -> Session | None:
         with self._lock:
-            session = self._sessions.get(owner)
+            session = self._sessions.get(owner) or self._returning(owner)
             if session is not None:
                 session.shelf.last_used = time.monotonic()
             return session
+
+    def touch(self, owner: str) -> None:
+        """A sign of life from a tab."""
+        with self._lock:
+            if session := self._sessions.get(owner):
+                session.shelf.last_used = time.monotonic()
 
     def shelf(self, folder: str) -> Shelf | None:
         """The shelf whose folder has this name, which can't be guessed."""
@@ -85,7 +94,7 @@ class Sessions:
     def forget(self, owner: str) -> None:
         """The tab is closed: drops its session; takes stay for the browser, if it has a key."""
         with self._lock:
-            session = self._sessions.pop(owner, None)
+            session = self._end(owner)
             if session and not (session.shelf.key and session.shelf.takes):
                 self._drop(session.shelf)
 
@@ -104,9 +113,29 @@ class Sessions:
         """Whether anybody's takes are still on their way."""
         return any(session.jobs for session in list(self._sessions.values()))
 
-    def _new_shelf(self, key: str) -> Shelf:
+    def _new_shelf(self, key: str) -> Shelf:  # holding self._lock
         Path(self._root.name).mkdir(parents=True, exist_ok=True)  # systems clear /tmp of what is old
-        return Shelf(key, Path(tempfile.mkdtemp(dir=self._root.name)), self._limits.kept_takes)
+        shelf = Shelf(key, Path(tempfile.mkdtemp(dir=self._root.name)), self._limits.kept_takes)
+        if key:
+            self._shelves[key] = shelf
+        return shelf
+
+    def _end(self, owner: str) -> Session | None:  # holding self._lock
+        """Ends a tab's session, and remembers which shelf it had: it may be open still."""
+        session = self._sessions.pop(owner, None)
+        if session and session.shelf.key:
+            self._former[owner] = session.shelf.key
+            if len(self._former) > _FORMER:
+                del self._former[next(iter(self._former))]
+        return session
+
+    def _returning(self, owner: str) -> Session | None:  # holding self._lock
+        """A new session of a tab that had one before, if its shelf is still there."""
+        shelf = self._shelves.get(self._former.get(owner, ""))
+        if shelf is None:
+            return None
+        self._sessions[owner] = Session(owner, shelf)
+        return self._sessions[owner]
 
     def _sweep(self) -> None:  # holding self._lock
         """Drops who has long been silent, and the longest silent of too many: tabs, then shelves without a tab. Then
@@ -115,7 +144,7 @@ class Sessions:
         idle = [session for session in self._sessions.values() if not session.jobs]
         for session in sorted(idle, key=lambda session: session.shelf.last_used):
             if session.shelf.last_used < deadline or len(self._sessions) >= self._limits.sessions:
-                del self._sessions[session.owner]
+                self._end(session.owner)
                 if session.shelf.last_used < deadline or not session.shelf.key:
                     self._drop(session.shelf)
         for shelf in sorted(self._shelves.values(), key=lambda shelf: shelf.last_used):

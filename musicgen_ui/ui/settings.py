@@ -114,7 +114,10 @@ def of_link(query: Mapping[str, str]) -> Filled | None:
 
 
 def of_browser(kept: object) -> Filled | None:
-    """What `REMEMBERED` were when they were last changed here; None where that can't be read."""
+    """What `REMEMBERED` were when they were last changed here, without numbers that are none or out of range.
+
+    None where nothing of it can be read.
+    """
     if not isinstance(kept, dict):
         return None
     names = ("tab", "prompts", "mode", "description", "model", "engine")
@@ -123,22 +126,28 @@ def of_browser(kept: object) -> Filled | None:
         return None
     if texts["tab"] not in ("unconditional", "text", "audio") or texts["mode"] not in ("continue", "melody"):
         return None
-    try:
-        takes, seed = number("takes", kept.get("takes"), int), number("seed", kept.get("seed"), int)
-        settings = _numbers(kept)
-    except InputError:
-        return None
+    seed = _kept_number(kept, "seed", int)
     engine = texts.pop("engine")
     locked = kept.get("locked") is True and seed is not None
     return Filled(
         **texts,
         without_drums=kept.get("without_drums") is True,
-        takes=takes,
+        takes=_kept_number(kept, "takes", int),
         seed=seed,
         locked=locked,
         engine=engine if engine in ENGINES else None,
-        settings=settings,
+        settings={name: _kept_number(kept, name, CONFIG_KINDS[name]) for name in SETTINGS},
     )
+
+
+def _kept_number(kept: Mapping[str, Any], name: str, kind: type) -> Any:
+    """What was kept under `name`; None where that is no such number, or out of range."""
+    try:
+        value = number(name, kept.get(name), kind)
+        check_ranges({name: value})
+    except InputError:
+        return None
+    return value
 
 
 def _numbers(told: Mapping[str, Any]) -> dict[str, int | float | bool | None]:

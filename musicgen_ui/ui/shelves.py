@@ -6,6 +6,7 @@ import secrets
 import shutil
 import time
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -153,10 +154,21 @@ class Shelf:
         return kept
 
     def delete(self, number: int) -> None:
+        """Deletes a take; its sound stays while takes that were made from it do, or they couldn't be made again."""
         take = self.takes.pop(number, None)
-        if take:
-            for path in self.folder.glob(f"{take.wav.stem}[.-]*"):
-                path.unlink(missing_ok=True)
+        if take is None:
+            return
+        needed = {path for kept in self.takes.values() for path in (*self._files(kept), *self._clips(kept))}
+        for path in {*self._files(take), *self._clips(take)} - needed:
+            path.unlink(missing_ok=True)
+
+    def _files(self, take: KeptTake) -> Iterator[Path]:
+        return self.folder.resolve().glob(f"{take.wav.stem}[.-]*")
+
+    def _clips(self, take: KeptTake) -> Iterator[Path]:
+        """The takes' sounds that it was made from."""
+        clips = (Path(clip).resolve() for clip in take.ask.clip_paths)
+        return (clip for clip in clips if clip.parent == self.folder.resolve())
 
     def rename(self, number: int, name: str) -> None:
         """`name` in one line, cut where it is long; "" gives it back its prompt's."""

@@ -31,6 +31,7 @@ from musicgen_ui.ui.inside import draw_inside
 from musicgen_ui.ui.pictures import draw_sound, outline
 from musicgen_ui.ui.runs import Runs
 from musicgen_ui.ui.sessions import Sessions
+from musicgen_ui.ui.settings import REMEMBERED
 from musicgen_ui.ui.shelves import Shelf
 from musicgen_ui.ui.space import build_invitation
 from musicgen_ui.ui.tray import tray_html
@@ -276,6 +277,28 @@ def test_the_oldest_takes_go_with_their_files_and_favourites_stay(tmp_path: Path
     assert len(list(tmp_path.iterdir())) == 2 * shelf.most
 
 
+def test_the_sound_that_a_take_was_made_from_goes_with_it(tmp_path: Path) -> None:
+    shelf = Shelf("", tmp_path)
+    (first,) = shelf.keep((a_take(),), ASK)
+    first.file("flac")
+    ask = replace(ASK, mode="continue", clip_paths=(str(first.wav),))
+    shelf.keep((a_take(8), a_take(9)), ask)
+    shelf.delete(1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["take-1.wav", "take-2.wav", "take-3.wav"]
+    shelf.delete(2)
+    assert first.wav.exists()
+    shelf.delete(3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_deleting_a_take_leaves_the_one_that_it_was_made_from(tmp_path: Path) -> None:
+    shelf = Shelf("", tmp_path)
+    (first,) = shelf.keep((a_take(),), ASK)
+    shelf.keep((a_take(8),), replace(ASK, mode="continue", clip_paths=(str(first.wav),)))
+    shelf.delete(2)
+    assert list(tmp_path.iterdir()) == [first.wav]
+
+
 def test_a_run_is_kept_whole_among_favourites(tmp_path: Path) -> None:
     shelf = Shelf("", tmp_path)
     for seed in range(shelf.most):
@@ -379,6 +402,37 @@ def test_what_no_browser_can_ask_for_leaves_nothing(monkeypatch: pytest.MonkeyPa
     assert all_sessions.open("idle again", idle.shelf.key).shelf is not idle.shelf
 
 
+def test_a_tab_whose_connection_broke_has_its_browsers_shelf_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    all_sessions = Sessions()
+    tab, empty = all_sessions.open("tab", None), all_sessions.open("empty", None)
+    tab.shelf.keep((a_take(),), ASK)
+    for owner in ("tab", "empty"):
+        all_sessions.forget(owner)
+    assert all_sessions.find("nobody") is None
+    assert all_sessions.find("tab").shelf is tab.shelf
+    assert all_sessions.find("empty") is None
+    made = all_sessions.of("empty").shelf  # it had no takes and went; its browser still has the key
+    made.keep((a_take(),), ASK)
+    all_sessions.forget("empty")
+    assert all_sessions.open("reloaded", empty.shelf.key).shelf is made
+
+
+def test_a_tab_that_is_watched_is_alive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    all_sessions, limits = Sessions(), Limits()
+    watched, left = (all_sessions.open(owner, None).shelf for owner in ("watched", "left"))
+    for shelf in (watched, left):
+        shelf.last_used -= limits.forgotten_seconds + 1
+    request = SimpleNamespace(session_hash="watched", headers={})
+    Advice(FakeEngine(limits), all_sessions, limits).watch(request)  # type: ignore[arg-type]
+    all_sessions.of("new")
+    assert watched.folder.exists()
+    assert not left.folder.exists()
+
+
 def test_what_a_second_tab_looks_at_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     all_sessions = Sessions()
@@ -454,6 +508,15 @@ def test_the_clip_of_a_take_is_compared_with_the_one_on_the_page(
     assert "hand that over too" in told(None)
     del record["clip_digest"]  # of a take made before there were any
     assert "hand that over too" in told("hum.wav")
+
+
+def test_a_browser_whose_model_is_gone_has_all_else_again() -> None:
+    kept = dict.fromkeys(REMEMBERED) | {"tab": "text", "mode": "continue", "prompts": "my words", "model": "gone"}
+    advice, request = Advice(FakeEngine(Limits()), Sessions(), Limits()), SimpleNamespace(headers={}, query_params={})
+    filled = advice.reopen(kept, {}, request)  # type: ignore[arg-type]
+    assert "my words" in filled
+    assert "gone" not in filled
+    assert not any("link" in str(value) for value in filled)
 
 
 @pytest.mark.parametrize(("space", "links"), [("some-body/a.b", 1), ('a"><script>/b', 0), ("nobody", 0), ("a/b/c", 0)])

@@ -82,11 +82,25 @@ def test_the_browser_brings_everything_back() -> None:
     assert filled == Filled(**{name: KEPT[name] for name in list(KEPT)[:10]}, settings=SETTINGS)
 
 
-@pytest.mark.parametrize("change", [{"tab": "x"}, {"mode": 1}, {"prompts": "x" * 30_000}, {"seed": "x"}, {"top_k": []}])
+@pytest.mark.parametrize("change", [{"tab": "x"}, {"mode": 1}, {"prompts": "x" * 30_000}])
 def test_what_a_browser_has_wrong_is_left(change: dict) -> None:
     assert of_browser({**KEPT, **change}) is None
     assert of_browser(None) is None
     assert of_browser([KEPT]) is None
+
+
+@pytest.mark.parametrize(("name", "value"), [("top_k", []), ("top_k", -1), ("guidance_scale", "x"), ("top_p", 7)])
+def test_one_wrong_number_costs_nothing_else_that_was_kept(name: str, value: object) -> None:
+    filled = of_browser({**KEPT, name: value})
+    assert filled is not None
+    assert filled.prompts == KEPT["prompts"]
+    assert filled.settings == {**SETTINGS, name: None}
+
+
+def test_a_wrong_seed_is_none_and_is_not_locked() -> None:
+    filled = of_browser({**KEPT, "seed": "x", "takes": 2.5})
+    assert filled is not None
+    assert (filled.seed, filled.locked, filled.takes) == (None, False, None)
 
 
 def test_a_seed_that_is_not_there_is_not_locked() -> None:
