@@ -17,7 +17,7 @@ from musicgen_ui.checkpoints import DEFAULT, for_mode
 from musicgen_ui.errors import AppError, InputError
 from musicgen_ui.request import Settings, number
 from musicgen_ui.ui.api import Api
-from musicgen_ui.ui.strings import fault, language_of
+from musicgen_ui.ui.strings import fault, language_of, say
 
 _FILE = "/gradio_api/file="
 _SHORTEST = 0.1  # s
@@ -49,7 +49,7 @@ class Tools:
             seed: A whole number. The same call with the same seed gives the same music; leave it out for another piece.
             model: "nano" is bundled and quick, but simple. "small", "medium", "large" and "stereo-small" are Meta's (non-commercial); their first use downloads 2 to 14 GB.
         """  # noqa: E501
-        mode = "text" if description.strip() else "unconditional"
+        mode = "text" if (description or "").strip() else "unconditional"
         return self._made(mode, description, "", seconds, seed, model, request)
 
     def continue_music(
@@ -111,9 +111,12 @@ class Tools:
             clip = _sent(audio)
         except AppError as error:
             raise gr.Error(fault(language_of(request), error), print_exception=False) from None
-        (file,), (record,) = self.api.answer(
+        files, records = self.api.answer(
             mode, description, clip, settings, seed, 1, model, "auto", request, without_drums, apart=True
         )
+        if not files:  # stopped before there was any sound
+            raise gr.Error(say(language_of(request), "error.engine_stopping"), print_exception=False)
+        (file,), (record,) = files, records
         told = {name: record[name] for name in _TOLD if record.get(name) is not None}
         return file, json.dumps(told, ensure_ascii=False)
 

@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -13,11 +15,14 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent, Tool
 
+from musicgen_ui.limits import Limits
 from musicgen_ui.locales import catalogue
 from musicgen_ui.tags import read_record
 from musicgen_ui.ui.guard import MESSAGE_BYTES
+from musicgen_ui.ui.tools import Tools
 from tests.coroutines import run
 from tests.ui.conftest import launched
+from tests.ui.fake_engine import FakeEngine
 
 WITH_AUDIO = ("continue_music", "follow_melody")
 
@@ -97,9 +102,17 @@ def test_a_description_becomes_a_file(app: str, tmp_path: Path) -> None:
     assert facts == {"mode": "text", "prompt": "slow piano", "model": "nano", "engine": "fake", "seed": 7}
 
 
-def test_without_a_description_it_plays_what_it_likes(app: str) -> None:
-    _, facts = made(app, "generate_music", seconds=0.5)
+@pytest.mark.parametrize("description", [{}, {"description": " "}])
+def test_without_a_description_it_plays_what_it_likes(app: str, description: dict) -> None:
+    _, facts = made(app, "generate_music", seconds=0.5, **description)
     assert facts["mode"] == "unconditional"
+
+
+@pytest.mark.parametrize("description", ["slow piano", None])
+def test_a_tool_that_is_stopped_before_there_is_sound_says_so(description: str | None) -> None:
+    nothing = SimpleNamespace(answer=lambda *given, **named: ([], []), limits=Limits(), engine=FakeEngine(Limits()))
+    with pytest.raises(gr.Error, match="about to be restarted"):
+        Tools(nothing).generate_music(description)  # type: ignore[arg-type]
 
 
 def test_what_was_made_can_be_continued(app: str, tmp_path: Path) -> None:
