@@ -9,12 +9,15 @@ import torch
 from torch.nn import functional as F
 
 
-def logits(model, inputs: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None, watch=None) -> torch.Tensor:
+def logits(
+    model, inputs: torch.Tensor, states: torch.Tensor, mask: torch.Tensor | None, watch=None, place=None
+) -> torch.Tensor:
     """inputs (batch, codebooks, steps) → (batch, steps, codebooks, codes).
 
     model: a `MusicgenForCausalLM`, whose layers attend to states (batch, places, width) where mask (batch, places) is
     1; or a `MusicgenMelodyForCausalLM`, which hears the states before its codes, and no mask.
     watch: called with each layer's number, queries, keys and what it leaves (batch, steps, width) (`guides.Watch`).
+    place: (batch, 1), of the first step; 0 where it isn't given, as in `forward`.
     """
     decoder = model.model.decoder
     x = sum(F.embedding(inputs[:, k], table.weight) for k, table in enumerate(decoder.embed_tokens))
@@ -22,7 +25,8 @@ def logits(model, inputs: torch.Tensor, states: torch.Tensor, mask: torch.Tensor
     before = states.shape[1] if melody else 0
     if melody:
         x = torch.cat([states.to(x.dtype), x], 1)
-    x = x + decoder.embed_positions.weights[: x.shape[1]]
+    places = torch.arange(x.shape[1], device=x.device)
+    x = x + decoder.embed_positions.weights[places if place is None else place + places]
     allowed = None if melody or mask is None else mask[:, None, None].bool()
     for number, layer in enumerate(decoder.layers):
         x, queries, keys = block(layer, x, states, allowed, model.config.num_attention_heads)

@@ -52,9 +52,13 @@ class Questions(nn.Module):
 class Watch:
     """Gathers these losses of one batch: to be called with what each layer does (`decoder.logits`)."""
 
-    def __init__(self, period: torch.Tensor, goals: torch.Tensor, questions: Questions):
-        """period: (batch, 2), steps until what is there comes again, by bars and by beats; goals as in `Questions`."""
-        self.period, self.goals, self.questions = period, goals, questions
+    def __init__(self, period: torch.Tensor, goals: torch.Tensor, questions: Questions, taught: bool = True):
+        """period: (batch, 2), steps until what is there comes again, by bars and by beats; goals as in `Questions`.
+
+        taught: whether the decoder learns to answer, or only the questions learn to read it. They aren't in a
+        checkpoint, and new ones would teach it nonsense.
+        """
+        self.period, self.goals, self.questions, self.taught = period, goals, questions, taught
         self.looks, self.answers = 0.0, 0.0  # nats
 
     @property
@@ -65,7 +69,8 @@ class Watch:
     def __call__(self, layer: int, queries: torch.Tensor, keys: torch.Tensor, x: torch.Tensor) -> None:
         """queries and keys (batch, heads, steps, size), x (batch, steps, width)."""
         if layer == QUESTIONED:
-            self.answers = self.questions.loss(x[:, : self.goals.shape[2]], self.goals)
+            answering = x[:, : self.goals.shape[2]]
+            self.answers = self.questions.loss(answering if self.taught else answering.detach(), self.goals)
         queries, keys, period = queries[::GUIDED], keys[::GUIDED], self.period[::GUIDED]
         if before := BEFORE.get(layer):
             heads = list(before)

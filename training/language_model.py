@@ -42,27 +42,41 @@ BATCH = {"cuda": 64, "cpu": 4}  # clips of ten seconds; more of shorter ones, fe
 LEARNING_RATE = {"cuda": 1.5e-3, "cpu": 6e-4}  # at its height; falls as a cosine over the time given
 WARM_UP = {"cuda": 300, "cpu": 100}  # steps
 BETAS, WEIGHT_DECAY, CLIP_GRADIENT = (0.9, 0.95), 0.1, 1.0
-# share of batches, seconds of the clips, seconds of them that are learnt
+# How pieces are cut from clips. Music begins with a bar, on the tonic: a decoder that has heard it begin like that has
+# its beats, and its key, where the words want them. So a piece is its clip's beginning (START), or is from anywhere and
+# keeps its place, as the decoder counts places (PLACE): where in a bar the music is follows from how far it has come
+# and from the tempo asked for. But a user's clip begins wherever it was cut, and how it begins isn't learnt (CUT); and
+# a melody begins where it is cut (MELODY).
+START, PLACE, CUT, MELODY = "start", "place", "cut", "melody"
+UNLEARNT = 0.3, 0.6  # the least and the largest share of a cut piece
+# Share of batches, seconds of the clips, seconds of them that are learnt, how these are cut. Longer pieces foretell
+# themselves, and what words mean isn't found among all that: it is in pieces of a few frames, several of one caption.
 LENGTHS = (
-    (0.24, data.SECONDS, 0.06),
-    (0.08, data.SECONDS, 1.0),
-    (0.24, data.SECONDS, 4.0),
-    (0.36, data.SECONDS, data.SECONDS),
-    (0.08, data.LONG_SECONDS, data.LONG_SECONDS),
+    (0.24, data.SECONDS, 0.06, PLACE),
+    (0.08, data.SECONDS, 1.0, PLACE),
+    (0.12, data.SECONDS, 4.0, PLACE),
+    (0.12, data.SECONDS, 4.0, CUT),
+    (0.36, data.SECONDS, data.SECONDS, START),
+    (0.08, data.LONG_SECONDS, data.LONG_SECONDS, START),
 )
 # The melody model is told before its codes (235 places and the words), and short pieces would be hardly anything else.
 MELODY_LENGTHS = (
-    (0.15, data.SECONDS, 2.5),
-    (0.35, data.SECONDS, 5.0),
-    (0.5, data.SECONDS, data.SECONDS),
+    (0.15, data.SECONDS, 2.5, MELODY),
+    (0.35, data.SECONDS, 5.0, START),
+    (0.5, data.SECONDS, data.SECONDS, START),
 )
-# Longer pieces foretell themselves, and what words mean isn't found among all that: it is in pieces of a few frames
-# from anywhere in the clip, several of one caption.
+# What is trained goes on gently, and mostly with beginnings, where there is nothing to follow but words.
+FURTHER_LENGTHS = (
+    (0.1, data.SECONDS, 4.0, CUT),
+    (0.25, data.SECONDS, 1.5, START),
+    (0.35, data.SECONDS, 5.0, START),
+    (0.3, data.SECONDS, data.SECONDS, START),
+)
+FURTHER = {"cuda": (64, 3e-4), "cpu": (8, 1.5e-4)}  # batch, rate: 3e-4 with 8 took the held-out loss from 0.59 to 0.64
 SHORTEST, PIECES = 0.1, 4  # seconds below which several pieces have one caption
-ANYWHERE = 5.0  # seconds below which a piece is from anywhere in its clip, lest beginnings are learnt by heart
 # What comes again after a bar or two is how music keeps its time. Of the longer pieces, this share is one bar or two,
 # again and again: there a model finds that out, and then hears it in the others.
-LOOPS, LOOPED_FROM = 0.35, 4.0  # share; seconds
+LOOPS, LOOPED_FROM = 0.25, 4.0  # share; seconds
 NO_TEXT, NO_CHROMA, NOTHING = 0.08, 0.15, 0.08  # shares of rows without: for guidance, and for who gives only one
 HEARS = re.compile("enc_to_dec_proj|encoder_attn")  # what hears words and melodies
 REST_SHARE = 0.7  # of the learning rate, for what doesn't hear words
@@ -100,15 +114,17 @@ class Batch(NamedTuple):
     ids: torch.Tensor  # (captions, tokens), all about as long, since the melody model's codes begin after them
     period: torch.Tensor  # (rows, 2), frames after which the music comes again: a bar, or what is looped; and a beat
     goals: torch.Tensor  # (rows, questions, frames), what `guides.Questions` ask
+    place: torch.Tensor  # (rows, 1), of the first frame, as the decoder counts places
+    cut: bool  # whether they begin as a user's clip does, with what isn't learnt
 
 
 class Codes:
     """A split's codes, chroma and tokenized captions in the device's memory, by how long the clips are."""
 
-    def __init__(self, split: str, device: torch.device, melody: bool = False):
+    def __init__(self, split: str, device: torch.device, melody: bool = False, lengths=LENGTHS):
         self.split, self.device, self.seen = split, device, set()
         self.parts, self.texts = {}, {}  # by seconds: what there is by name; which captions are so many tokens long
-        self.lengths = MELODY_LENGTHS if melody else LENGTHS
+        self.lengths = lengths
         self.before = nano.CHROMA_LENGTH if melody else 0  # places ahead of the codes
         self.refresh()
 
@@ -149,11 +165,11 @@ class Codes:
 
         Without a generator nothing waits for the device.
         """
-        whole, heard = bool(seconds), seconds
+        whole, heard, cut = bool(seconds), seconds, START
         if not whole:
             known = [length for length in self.lengths if length[1] in self.parts]
             chances = torch.tensor([length[0] for length in known])
-            _, seconds, heard = known[int(torch.multinomial(chances, 1))]
+            _, seconds, heard, cut = known[int(torch.multinomial(chances, 1))]
         part = self.parts[seconds]
         frames, total = int(heard * FRAME_RATE), part["codes"].shape[2]
         pieces = PIECES if heard < SHORTEST else 1
@@ -168,11 +184,11 @@ class Codes:
         rows = (which // part["captions"].shape[1]).repeat_interleave(pieces)
         bar, beat = part["periods"][rows].split(1, 1)
         start = torch.zeros_like(bar)
-        if heard < ANYWHERE:
+        if cut != START:
             start = self.below(total - frames, len(rows), 1, generator=generator)
         turn = torch.full_like(start, total)  # frames after which a row begins again: none does
-        if heard >= LOOPED_FROM and not whole:
-            start, turn = self.looped(start, bar, frames, total)
+        if cut == START and heard >= LOOPED_FROM and not whole:
+            turn = self.looped(bar, frames, total)
         places = start + torch.arange(frames, device=self.device) % turn
         moment = torch.stack([places % beat, places % bar // beat], 1)  # how far into the beat, which beat
         attributes = part["attributes"][rows, :, None].expand(-1, -1, frames)
@@ -182,15 +198,17 @@ class Codes:
         places = ((start + moments % turn) / FRAME_RATE * CHROMA_RATE).round().long()
         chroma = chroma[rows[:, None], places % chroma.shape[1]]  # from where the codes begin
         period = torch.cat([torch.where(turn < total, turn, bar), beat], 1)
-        return Batch(codes.long(), chroma.long(), ids, period, torch.cat([attributes, moment], 1))
+        goals = torch.cat([attributes, moment], 1)
+        return Batch(codes.long(), chroma.long(), ids, period, goals, start if cut == PLACE else 0 * start, cut == CUT)
 
-    def looped(self, start, bar, frames: int, total: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """start (rows, 1) and turn (rows, 1) of rows, some of which are a bar (rows, 1) or two, over and over."""
+    def looped(self, bar, frames: int, total: int) -> torch.Tensor:
+        """After how many frames rows begin again (rows, 1): some after their first bar (rows, 1) or two.
+
+        No other bar: a row whose only chord isn't the tonic teaches that the key of its caption means nothing.
+        """
         looped = bar * (1 + self.below(2, len(bar), 1))
-        bars = (total - looped) // bar + 1  # that a loop may begin with
-        begin = (torch.rand(len(bar), 1, device=self.device) * bars).long() * bar
         chosen = (torch.rand(len(bar), 1, device=self.device) < LOOPS) & (2 * looped <= frames)
-        return torch.where(chosen, begin, start), torch.where(chosen, looped, total)
+        return torch.where(chosen, looped, total)
 
 
 def text_states(model, ids) -> tuple[torch.Tensor, torch.Tensor]:
@@ -241,6 +259,14 @@ class Flicker:
         return torch.where(moved, others, codes), codes.masked_fill(beginning, PAD)
 
 
+def unlearnt(codes: torch.Tensor) -> torch.Tensor:
+    """codes (rows, codebooks, frames), PAD where they begin."""
+    rows, _, frames = codes.shape
+    least, largest = UNLEARNT
+    until = frames * (least + (largest - least) * torch.rand(rows, 1, 1, device=codes.device))
+    return codes.masked_fill(torch.arange(frames, device=codes.device) < until, PAD)
+
+
 def losses(model, melody: bool, batch: Batch, kept_text, kept_chroma, dtype, flicker=None, watch=None) -> torch.Tensor:
     """Cross-entropy of each codebook (codebooks,), in nats. watch: as in `decoder.logits`.
 
@@ -249,11 +275,13 @@ def losses(model, melody: bool, batch: Batch, kept_text, kept_chroma, dtype, fli
     heard, learnt = batch.codes, batch.codes
     if flicker and batch.codes.shape[2] >= LOOPED_FROM * FRAME_RATE:
         heard, learnt = flicker(batch.codes)
+    if batch.cut:
+        learnt = unlearnt(learnt)
     inputs, targets = delayed(heard)[0], delayed(learnt)[1]
     targets = targets.transpose(1, 2).contiguous()  # (batch, steps, codebooks)
     states, mask = conditions(model, melody, batch.chroma, *text_states(model, batch.ids), kept_text, kept_chroma)
     with autocast(batch.codes.device, dtype):
-        logits = decoder.logits(model.decoder, inputs, states, mask, watch)
+        logits = decoder.logits(model.decoder, inputs, states, mask, watch, batch.place)
     return decoder.cross_entropies(logits, targets, PAD)
 
 
@@ -338,11 +366,15 @@ def make_optimizers(named, questions) -> list[torch.optim.Optimizer]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--melody", action="store_true", help="the checkpoint that follows a melody")
+    parser.add_argument("--further", action="store_true", help="gently, for the text model that is trained already")
     parser.add_argument("--minutes", type=float, default=120, help="in all, with what earlier calls have used")
     options = parser.parse_args()
+    if options.further and options.melody:
+        parser.error("--further is for the text model")
     melody = options.melody
     device, dtype = device_and_dtype()
-    size = BATCH[device.type]
+    size, rate = FURTHER[device.type] if options.further else (BATCH[device.type], LEARNING_RATE[device.type])
+    lengths = FURTHER_LENGTHS if options.further else MELODY_LENGTHS if melody else LENGTHS
     torch.manual_seed(int(time.time()))
     torch.set_float32_matmul_precision("high")
 
@@ -382,7 +414,7 @@ def main() -> None:
         state_file.with_suffix(".part").rename(state_file)
         save_weights(model, LANGUAGE_MODEL_FILES[melody], torch.float16, leave=CODEC)
 
-    train, held_out = (Codes(split, device, melody) for split in ("train", "held-out"))
+    train, held_out = (Codes(split, device, melody, lengths) for split in ("train", "held-out"))
     print(f"{len(train)} clips to learn from, {len(held_out)} held out", flush=True)
     weights = torch.tensor(CODEBOOK_WEIGHTS, device=device)
     weights = weights / weights.sum()
@@ -395,8 +427,7 @@ def main() -> None:
             progress = min(1.0, spent / (60 * options.minutes))
             warm = min(1, (step - first_step + 1) / WARM_UP[device.type])
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-                rate = LEARNING_RATE[device.type] * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
-                group["lr"] = group["share"] * rate
+                group["lr"] = group["share"] * rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
             if now - looked > REFRESH_SECONDS:
                 train.refresh()
                 looked = now
@@ -405,7 +436,7 @@ def main() -> None:
             something = chance[0] >= NOTHING
             kept_text = (something & (chance[1] >= NO_TEXT)).long()
             kept_chroma = (something & (chance[2] >= NO_CHROMA)).long()
-            watch = guides.Watch(batch.period, batch.goals, questions)
+            watch = guides.Watch(batch.period, batch.goals, questions, taught=not options.further)
             each = losses(model, melody, batch, kept_text, kept_chroma, dtype, flicker, watch)
             ((each * weights).sum() + watch.loss).backward()
             torch.nn.utils.clip_grad_norm_(learnt, CLIP_GRADIENT)

@@ -1,7 +1,8 @@
 """The architecture of musicgen-nano and musicgen-nano-melody: MusicGen's own, small.
 
 Text encoder: T5 (Raffel et al. 2020). Decoder: MusicGen's (Copet et al. 2023). Codec: EnCodec 32 kHz
-(Défossez et al. 2022). Both checkpoints hold codec and text encoder: these sizes make 62 MB in all, float16 but for the codec's decoder.
+(Défossez et al. 2022). Both checkpoints hold codec and text encoder: these sizes make 62 MB in all, float16 but for the
+codec's decoder.
 """
 
 SAMPLING_RATE = 32_000  # Hz
