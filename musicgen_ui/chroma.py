@@ -14,7 +14,7 @@ from musicgen_ui.audio import resampled, with_channels
 from musicgen_ui.request import Clip
 
 CHUNK_SECONDS = 30
-"""what is heard of a clip, from its beginning; of one for a longer piece all"""
+"""what is heard of a clip, from its beginning; a piece of several windows hears all of it"""
 _HITS = (17, 31)  # frames of 16 ms, bins of 16 Hz at 32 kHz: what is longer than high is a tone, the rest a hit
 
 

@@ -42,8 +42,8 @@ BATCH = {"cuda": 64, "cpu": 4}  # clips of ten seconds; more of shorter ones, fe
 LEARNING_RATE = {"cuda": 1.5e-3, "cpu": 6e-4}  # at its height; falls as a cosine over the time given
 WARM_UP = {"cuda": 300, "cpu": 100}  # steps
 BETAS, WEIGHT_DECAY, CLIP_GRADIENT = (0.9, 0.95), 0.1, 1.0
-# How pieces are cut from clips. Music begins with a bar, on the tonic: a decoder that has heard it begin like that has
-# its beats, and its key, where the words want them. So a piece is its clip's beginning (START), or is from anywhere and
+# How pieces are cut from clips. Music begins with a bar, on the tonic: where a decoder has learnt that, its beats and
+# its key can be settled from the first frame on. So a piece is its clip's beginning (START), or is from anywhere and
 # keeps its place, as the decoder counts places (PLACE): where in a bar the music is follows from how far it has come
 # and from the tempo asked for. But a user's clip begins wherever it was cut, and how it begins isn't learnt (CUT); and
 # a melody begins where it is cut (MELODY).
@@ -72,7 +72,7 @@ FURTHER_LENGTHS = (
     (0.35, data.SECONDS, 5.0, START),
     (0.3, data.SECONDS, data.SECONDS, START),
 )
-FURTHER = {"cuda": (64, 3e-4), "cpu": (8, 1.5e-4)}  # batch, rate: 3e-4 with 8 took the held-out loss from 0.59 to 0.64
+FURTHER = {"cuda": (64, 3e-4), "cpu": (8, 1.5e-4)}  # batch, rate; training/README.md says what others did
 SHORTEST, PIECES = 0.1, 4  # seconds below which several pieces have one caption
 # What comes again after a bar or two is how music keeps its time. Of the longer pieces, this share is one bar or two,
 # again and again: there a model finds that out, and then hears it in the others.
@@ -165,11 +165,11 @@ class Codes:
 
         Without a generator nothing waits for the device.
         """
-        whole, heard, cut = bool(seconds), seconds, START
+        whole, heard, kind = bool(seconds), seconds, START
         if not whole:
             known = [length for length in self.lengths if length[1] in self.parts]
             chances = torch.tensor([length[0] for length in known])
-            _, seconds, heard, cut = known[int(torch.multinomial(chances, 1))]
+            _, seconds, heard, kind = known[int(torch.multinomial(chances, 1))]
         part = self.parts[seconds]
         frames, total = int(heard * FRAME_RATE), part["codes"].shape[2]
         pieces = PIECES if heard < SHORTEST else 1
@@ -184,10 +184,10 @@ class Codes:
         rows = (which // part["captions"].shape[1]).repeat_interleave(pieces)
         bar, beat = part["periods"][rows].split(1, 1)
         start = torch.zeros_like(bar)
-        if cut != START:
+        if kind != START:
             start = self.below(total - frames, len(rows), 1, generator=generator)
         turn = torch.full_like(start, total)  # frames after which a row begins again: none does
-        if cut == START and heard >= LOOPED_FROM and not whole:
+        if kind == START and heard >= LOOPED_FROM and not whole:
             turn = self.looped(bar, frames, total)
         places = start + torch.arange(frames, device=self.device) % turn
         moment = torch.stack([places % beat, places % bar // beat], 1)  # how far into the beat, which beat
@@ -199,7 +199,8 @@ class Codes:
         chroma = chroma[rows[:, None], places % chroma.shape[1]]  # from where the codes begin
         period = torch.cat([torch.where(turn < total, turn, bar), beat], 1)
         goals = torch.cat([attributes, moment], 1)
-        return Batch(codes.long(), chroma.long(), ids, period, goals, start if cut == PLACE else 0 * start, cut == CUT)
+        place = start if kind == PLACE else torch.zeros_like(start)
+        return Batch(codes.long(), chroma.long(), ids, period, goals, place, kind == CUT)
 
     def looped(self, bar, frames: int, total: int) -> torch.Tensor:
         """After how many frames rows begin again (rows, 1): some after their first bar (rows, 1) or two.
