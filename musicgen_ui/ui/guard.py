@@ -25,7 +25,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from musicgen_ui.errors import MachineError
+from musicgen_ui.errors import InputError, MachineError
 from musicgen_ui.limits import Limits
 from musicgen_ui.locales import choose_language
 from musicgen_ui.ui.strings import language_of, say
@@ -66,12 +66,13 @@ class Guard:
         headers = Headers(scope=scope)
         uploads = scope["path"].rstrip("/").endswith("/upload")
         most = self._upload_bytes if uploads else MESSAGE_BYTES
+        language = choose_language(headers.get("accept-language"))
+        too_long = InputError("error.message_bytes", limit=most >> 20)
         refusal = None
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > most:
-            refusal = PlainTextResponse(_too_long(most), 413)
+            refusal = PlainTextResponse(too_long.in_language(language), 413)
         elif uploads and _free_disk() < self._free_bytes:
-            language = choose_language(headers.get("accept-language"))
             refusal = PlainTextResponse(MachineError("error.upload_disk_full").in_language(language), 507)
         elif _ELSEWHERE.search(scope["path"]) or _unused(scope):
             refusal = PlainTextResponse("Not found", 404)
@@ -100,7 +101,7 @@ class Guard:
             await (refusal or self._app)(scope, bounded, labelled)
         except _TooLong:
             if not answered:
-                await PlainTextResponse(_too_long(most), 413)(scope, receive, labelled)
+                await PlainTextResponse(too_long.in_language(language), 413)(scope, receive, labelled)
 
     def _by_another_site(self, headers: Headers) -> bool:
         """Whether somebody's page on the internet lets its reader's browser call an app on the reader's own machine.
@@ -126,10 +127,6 @@ def _free_disk() -> int:
 
 class _TooLong(Exception):
     pass
-
-
-def _too_long(most: int) -> str:
-    return f"At most {most} bytes can be sent at once."
 
 
 def guarded(limits: Limits) -> list[Middleware]:

@@ -32,7 +32,15 @@ class Names {
       const { of, as, theirs } = words.dataset;
       const ours = words.textContent;
       if (as === "text") {
-        all(of, (element) => element.textContent === theirs && ours !== theirs && (element.textContent = ours));
+        all(of, ({ firstChild: text }) => {
+          if (text?.nodeValue?.trim() === theirs && ours !== theirs) text.nodeValue = ours;
+        });
+      } else if (as === "told") {
+        all(of, (element) => {
+          const said = element.textContent;
+          const rest = said.indexOf(": ") + 2;
+          if (said.startsWith(theirs) && rest > 1) element.textContent = ours + said.slice(rest);
+        });
       } else {
         all(of, (element) => set(element, as, theirs ? element.getAttribute(as).replace(theirs, ours) : ours));
       }

@@ -53,7 +53,7 @@ def build_page(
         sections = _build_sections(engine.info(DEFAULT), limits, engines, examples)
         runs = Runs(engine, sessions, limits, broadcasts, Tunes(engine, limits), len(sections.result.outputs))
         wire(page, runs, Advice(engine, sessions, limits), sections)
-        build_names(page)
+        build_names(page, limits)
         api = Api(engine, sessions, limits)
         add_endpoints(api)
         if tools.wanted():

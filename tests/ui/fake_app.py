@@ -27,6 +27,7 @@ def main() -> None:
     limits = Limits(
         stop_seconds=float(os.environ.get("FAKE_STOP_SECONDS", "25")),
         free_disk_bytes=int(os.environ.get("FAKE_FREE_DISK_BYTES", "0")),
+        clip_bytes=int(os.environ.get("FAKE_CLIP_BYTES", Limits.clip_bytes)),
         queue_per_address=int(os.environ.get("FAKE_QUEUE_PER_ADDRESS", "8")),
     )
     ending, journal = Ending(), Journal()

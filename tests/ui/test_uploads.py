@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from musicgen_ui.audio import write_audio
 from musicgen_ui.locales import catalogue
+from tests.ui.conftest import launched
 from tests.ui.steps import button, describe, done, make_short, tab, words
 
 OpenPage = Callable[..., Page]
@@ -169,3 +170,24 @@ def test_the_tune_fits_a_phone(fake_app: str, open_page: OpenPage, clip: Path, d
     expect(picture(page)).to_be_visible(timeout=SOON)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert picture(page).bounding_box()["width"] > 250  # type: ignore[index]
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_files_that_are_too_large_are_one_sentence(open_page: OpenPage, tmp_path: Path, locale: str) -> None:
+    """One that is, several that are together: Gradio says both in English, and of the latter that it is HTTP 413."""
+    few, many = tmp_path / "long song.wav", [tmp_path / f"{number}.wav" for number in range(9)]
+    few.write_bytes(bytes((1 << 20) + 1))
+    for path in many:
+        path.write_bytes(bytes(1 << 20))
+    with launched(Path(__file__).with_name("fake_app.py"), tmp_path / "log.txt", FAKE_CLIP_BYTES=str(1 << 20)) as url:
+        page = open_page(url, locale=locale)
+        tab(page, "page.tab.audio", locale).click()
+        page.locator("#mg-tabs input[type=file]").first.set_input_files(few)
+        sentence = words("page.names.too_large", locale).format(limit=1) + '"long song.wav"'
+        expect(page.get_by_test_id("toast-text")).to_have_text(sentence, timeout=SOON)
+        expect(page.locator(".toast-title")).to_have_text(words("page.fault", locale))
+        page.get_by_role("button", name=words("page.more_clips", locale)).click()
+        page.locator(".mg-files input[type=file]").set_input_files(many)
+        sentence = words("error.message_bytes", locale).format(limit=8)
+        expect(page.get_by_test_id("toast-text").get_by_text(sentence, exact=True)).to_be_visible(timeout=SOON)
+        assert page.faults == []  # type: ignore[attr-defined]

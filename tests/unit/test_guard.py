@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from musicgen_ui.limits import Limits
+from musicgen_ui.locales import catalogue
 from musicgen_ui.ui.broadcast import Broadcasts
 from musicgen_ui.ui.guard import MESSAGE_BYTES, guard_files, guarded
 from musicgen_ui.ui.page import build_page, launch_options
@@ -52,13 +53,14 @@ def test_messages_are_bounded_whether_their_length_is_told_or_not(path: str, tol
 
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://page") as client:
-            return await client.post(path, content=b" " * size if told else pieces())
+            content = b" " * size if told else pieces()
+            return await client.post(path, content=content, headers={"Accept-Language": "zh-CN"})
 
     fits, beyond = run(answer(most // 1_000 * 1_000)), run(answer(most + 1_000_000))
     assert (fits.status_code, fits.text) == (200, str(most // 1_000 * 1_000))
     assert fits.headers["x-content-type-options"] == "nosniff"
     assert beyond.status_code == 413
-    assert "At most" in beyond.text
+    assert beyond.text == catalogue("zh-CN")["error.message_bytes"].format(limit=most >> 20)
 
 
 def test_events_of_long_ago_are_forgotten_and_cost_nothing() -> None:
