@@ -1,9 +1,13 @@
 """The tray of takes: what a person does with them after they are made, on the fake engine."""
 
+import contextlib
 import re
+import socket
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -85,6 +89,57 @@ def test_takes_are_there_after_a_reload_and_for_no_one_else(fake_app: str, open_
     stranger = open_page(fake_app)
     stranger.wait_for_timeout(500)
     expect(takes(stranger)).to_have_count(0)
+
+
+class Wire:
+    """A way to a server that can be cut: what is connected breaks off, and new connections are made as ever."""
+
+    def __init__(self, url: str) -> None:
+        self._there = urlsplit(url)
+        self._ends: list[socket.socket] = []
+        self._door = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}"
+        threading.Thread(target=self._connect, daemon=True).start()
+
+    def _connect(self) -> None:
+        with contextlib.suppress(OSError):  # it is closed
+            while True:
+                near, _ = self._door.accept()
+                far = socket.create_connection((self._there.hostname, self._there.port))
+                self._ends += [near, far]
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    def cut(self) -> None:
+        ends, self._ends = self._ends, []
+        for end in ends:
+            with contextlib.suppress(OSError):  # it is closed already
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.cut()
+        self._door.close()
+
+
+def test_a_page_whose_connection_broke_keeps_its_takes(fake_app: str, open_page: OpenPage) -> None:
+    """As after a night in a closed laptop: the server has taken the tab for closed."""
+    with contextlib.closing(Wire(fake_app)) as wire:
+        page = open_page(wire.url)
+        make(page, "before")
+        wire.cut()
+        page.wait_for_timeout(2_000)
+        make(page, "after")
+        expect(takes(page)).to_have_text([re.compile("after"), re.compile("before")], timeout=SOON)
+        page.reload()
+        expect(takes(page)).to_have_text([re.compile("after"), re.compile("before")], timeout=SOON)
+        tool(page, "delete", "before").click()
+        expect(takes(page)).to_have_count(1)
 
 
 def test_all_takes_come_in_one_archive(fake_app: str, open_page: OpenPage) -> None:
