@@ -25,7 +25,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from musicgen_ui.errors import InputError, MachineError
+from musicgen_ui.errors import AppError, InputError, MachineError
 from musicgen_ui.limits import Limits
 from musicgen_ui.locales import choose_language
 from musicgen_ui.ui.strings import language_of, say
@@ -66,14 +66,13 @@ class Guard:
         headers = Headers(scope=scope)
         uploads = scope["path"].rstrip("/").endswith("/upload")
         most = self._upload_bytes if uploads else MESSAGE_BYTES
-        language = choose_language(headers.get("accept-language"))
         too_long = InputError("error.message_bytes", limit=most >> 20)
         refusal = None
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > most:
-            refusal = PlainTextResponse(too_long.in_language(language), 413)
+            refusal = _sentence(too_long, headers, 413)
         elif uploads and _free_disk() < self._free_bytes:
-            refusal = PlainTextResponse(MachineError("error.upload_disk_full").in_language(language), 507)
+            refusal = _sentence(MachineError("error.upload_disk_full"), headers, 507)
         elif _ELSEWHERE.search(scope["path"]) or _unused(scope):
             refusal = PlainTextResponse("Not found", 404)
         elif scope["method"] == "POST" and self._by_another_site(headers):
@@ -101,7 +100,7 @@ class Guard:
             await (refusal or self._app)(scope, bounded, labelled)
         except _TooLong:
             if not answered:
-                await PlainTextResponse(too_long.in_language(language), 413)(scope, receive, labelled)
+                await _sentence(too_long, headers, 413)(scope, receive, labelled)
 
     def _by_another_site(self, headers: Headers) -> bool:
         """Whether somebody's page on the internet lets its reader's browser call an app on the reader's own machine.
@@ -127,6 +126,10 @@ def _free_disk() -> int:
 
 class _TooLong(Exception):
     pass
+
+
+def _sentence(fault: AppError, headers: Headers, status: int) -> PlainTextResponse:
+    return PlainTextResponse(fault.in_language(choose_language(headers.get("accept-language"))), status)
 
 
 def guarded(limits: Limits) -> list[Middleware]:

@@ -1,4 +1,5 @@
-"""What a screen reader calls things: names and descriptions for what Gradio gives none (naming.js puts them there)."""
+"""What a screen reader calls things, where Gradio gives no names; and our words for what it says in English to everyone
+(naming.js puts them there)."""
 
 from pathlib import Path
 
