@@ -22,6 +22,8 @@ _WITHIN = {
 }
 _SESSION_BYTES = 200e6
 """of a browser's files, or more: 24 takes of a minute as WAV, FLAC and MP3, with pictures"""
+_SESSION_MEMORY, _MEMORY_SHARE = 2.5e6, 0.1
+"""bytes that Gradio keeps of a browser's page, and how much of the memory all of them may take"""
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,14 @@ class Limits:
             environment.get("GRADIO_SERVER_NAME", "127.0.0.1") in ("127.0.0.1", "localhost", "::1")
             and environment.get("GRADIO_SHARE", "").lower() != "true"  # Gradio's tunnel to everywhere
         )
-        gigabytes = total_bytes() / 1e9
+        memory, disk = total_bytes(), shutil.disk_usage(tempfile.gettempdir()).free
+        gigabytes = memory / 1e9
+        sessions = min(500, disk / 2 / _SESSION_BYTES, memory * _MEMORY_SHARE / _SESSION_MEMORY)
         chosen: dict[str, Any] = {
             "own_models": served_here_only and "SPACE_ID" not in environment,
             "queue": min(64, 8 * processors(environment)),
             "rows": 8 if gigabytes > 7 else 4 if gigabytes > 3.5 else 2,
-            "sessions": int(min(500, max(10, shutil.disk_usage(tempfile.gettempdir()).free / 2 / _SESSION_BYTES))),
+            "sessions": max(10, int(sessions)),
         }
         given = {f.name: f.type(whole_number(PREFIX + f.name.upper(), text, *_bounds(f.type)))  # type: ignore[operator]
                  for f in fields(cls) if (text := environment.get(PREFIX + f.name.upper(), "").strip())}  # fmt: skip

@@ -79,7 +79,7 @@ def launch_options(limits: Limits, routes: Sequence[BaseRoute], *, examples: Pat
         "favicon_path": ICON,
         "max_file_size": limits.clip_bytes,
         "max_threads": _THREADS + limits.queue,
-        "state_session_capacity": limits.sessions,  # of half a megabyte each, which Gradio keeps for 10,000
+        "state_session_capacity": limits.sessions,  # of some two megabytes each, which Gradio keeps for 10,000
         "footer_links": ["api"],
         "show_error": False,  # our sentences are shown all the same; what a bug says is for the log
         "ssr_mode": False,

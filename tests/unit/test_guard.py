@@ -89,7 +89,7 @@ def served():
 
 
 def test_gradio_keeps_nothing_of_what_is_over(served) -> None:
-    """Else every call's request for ever, and of each of 10,000 visitors the whole page's settings, half a megabyte."""
+    """Else every call's request for ever, and of each of 10,000 visitors the whole page, two megabytes."""
     clients = [Client(served.local_url, verbose=False, download_files=False) for _ in range(5)]
     for client in clients:
         assert client.predict(max_new_tokens=20, api_name="/unconditional")

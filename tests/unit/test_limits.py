@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,7 +28,15 @@ def test_the_machine_decides(monkeypatch, cores, gigabytes, queue, rows):
     assert chosen.prompts <= rows
     assert chosen.queue_per_user <= queue
     assert chosen.queue_per_address == queue / 2
-    assert 10 <= chosen.sessions <= 500
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "free", "sessions"), [(64, 1e12, 500), (64, 40e9, 100), (4, 1e12, 160), (0.1, 1e12, 10), (64, 1, 10)]
+)
+def test_as_many_browsers_are_remembered_as_disk_and_memory_bear(monkeypatch, gigabytes, free, sessions):
+    monkeypatch.setattr(limits, "total_bytes", lambda: gigabytes * 1e9)
+    monkeypatch.setattr(limits.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    assert Limits.of_this_machine({}).sessions == sessions
 
 
 def test_its_owner_overrides_every_limit():
