@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from training import nano
 from training.codec import STATE, load_state
@@ -104,16 +104,28 @@ def weights_of(model) -> dict[str, torch.Tensor]:
     return weights
 
 
+def bundled_codes(folder: Path) -> bool:
+    """Whether what was trained here has the codebooks of a bundled checkpoint, if any: then only its sound is new."""
+    if not CODEC_FILE.is_file():
+        return True
+    own, bundled = load_file(CODEC_FILE), load_file(folder / "model.safetensors")
+    return all(
+        torch.equal(value.half(), bundled[CODEC + name].half())
+        for name, value in own.items()
+        if name.endswith("codebook.embed")
+    )
+
+
 def export(folder: Path, melody: bool) -> int:
     """Writes one checkpoint; returns its size in bytes. What wasn't trained here stays as it is bundled.
 
-    SystemExit where a part is missing: an encoder and a language model belong to one codec.
+    SystemExit where a part is missing: an encoder and a language model belong to one codec's codes.
     """
     trained = (CODEC_FILE, ENCODER_FILE, LANGUAGE_MODEL_FILES[melody])
     missing = [path.name for path in trained if not path.is_file()]
     model = make_model(melody)
     own, fit = len(published(model.state_dict())), 0
-    if missing and not CODEC_FILE.is_file() and is_trained(FOLDERS[melody]):
+    if missing and is_trained(FOLDERS[melody]) and bundled_codes(FOLDERS[melody]):
         fit = load_weights(model, FOLDERS[melody] / "model.safetensors")
     elif missing:
         raise SystemExit(f"{', '.join(missing)} missing: nothing to export")

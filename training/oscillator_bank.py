@@ -246,13 +246,3 @@ def hold_still(decoder) -> list[torch.nn.Parameter]:
     for parameter, mask in masks.items():
         parameter.requires_grad_(True).register_hook(lambda gradient, mask=mask: gradient * mask)
     return list(masks)
-
-
-def remember(decoder) -> torch.nn.Parameter:
-    """Lets the second layer's units that make no sound keep what they like, and the gates hear them; → what learns."""
-    weight = decoder.layers[1].lstm.weight_hh_l1
-    unit = torch.arange(WIDTH, device=weight.device)
-    idle = (unit < LATENT).float()
-    mask = torch.cat([idle, idle, idle, (unit != START).float()])[:, None] * idle
-    weight.requires_grad_(True).register_hook(lambda gradient: gradient * mask)
-    return weight

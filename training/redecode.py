@@ -1,10 +1,11 @@
 """Teaches the codec's decoder the codes that language models learn from: python -m training.redecode --minutes 90
 
 It has learnt from the nearest codes, but is to play those of training.encode, which change seldom; and what opens its
-gates was so far a line through the codes of seven frames. Now the second LSTM layer's idle units may remember what came
-before, and the gates may hear them; and the sound's texture counts, by which instruments are told. Codebooks, codes and
-the oscillators stay as they are. Needs training.codec and training.encode. Stop it at any time; started again it goes
-on. Leaves training/out/codec.safetensors.
+gates was so far a line through the codes of seven frames. Now the LSTM's units that make no sound may remember what
+came before, and the gates hear them (training.gates). Texture counts, the strength of pitches, and what instruments
+are told by (training.timbre); and what is remembered is asked which instrument leads. Codebooks, codes and the
+oscillators stay as they are. Needs training.codec and training.encode. Stop it at any time; started again it goes on.
+Leaves training/out/codec.safetensors.
 """
 
 import argparse
@@ -13,12 +14,11 @@ import time
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from training import data, measures, oscillator_bank
+from training import data, measures
 from training.codec import (
-    BETAS,
-    CLIP_GRADIENT,
     EVALUATE_SECONDS,
     HELD_OUT_CLIPS,
     HELD_OUT_SECONDS,
@@ -31,39 +31,56 @@ from training.codec import (
     load_state,
 )
 from training.encode import CODES, codes_file
-from training.models import CODEC_FILE, autocast, device_and_dtype, save_weights
+from training.gates import Gates
+from training.models import CODEC_FILE, device_and_dtype, save_weights
+from training.nano import MAX_LENGTH
 from training.oscillator_bank import FRAME_RATE, HOP
-from training.spectral import SpectralLoss, TextureLoss
+from training.spectral import PitchLoss, SpectralLoss, TextureLoss
+from training.timbre import TimbreLoss
 
 STATE = data.OUT / "redecoded.pt"
-BATCH, FRAMES = {"cuda": 64, "cpu": 3}, 75  # crops of a step, and their frames: some seconds to remember
+BATCH, FRAMES = {"cuda": 32, "cpu": 4}, 300  # crops of a step, and their frames: as long as an instrument may take
+JUDGED = 150  # of these frames, what spectra and texture are held against each other in
 SHARDS = 40  # of clips in memory at most, 61 MB each
-LEARNING_RATE, WARM_UP = 1e-3, 100  # at its height, falls as a cosine over the time given; steps
-TEXTURE = 32.0  # weight of that loss
-GATES_SHARE = 0.4  # of that rate for what the gates hear of the codes themselves
+LEARNING_RATE, WARM_UP = 6e-4, 60  # at its height, falls as a cosine over the time given; steps
+BETAS, CLIP_GRADIENT = (0.9, 0.99), 3.0
+TEXTURE, PITCH, TIMBRE, QUESTION = 24.0, 6.0, 5.0, 1.0  # weights of the losses
+LINES_SHARE = 0.4  # of that rate for what the gates hear of the codes themselves
+UNHEARD = 25  # first frames of a crop, whose instrument isn't asked for
 
 
 class Pool:
-    """Clips (clips, samples) int16 in the device's memory, and their codes (clips, codebooks, frames)."""
+    """Clips (clips, samples) int16 in the device's memory, their codes (clips, codebooks, frames), and who leads."""
 
     def __init__(self, device: torch.device):
-        self.device, self.parts = device, []
-        for path in data.shards("train", CODES)[-SHARDS:]:
+        self.device, self.parts, leads = device, [], []
+        for path in data.shards("train", CODES, data.SECONDS):
             clips = data.CLIPS / path.with_suffix(".npy").name
-            if clips.exists():
+            if clips.exists() and len(self.parts) < SHARDS:
                 codes = torch.from_numpy(np.load(path)["codes"]).to(device)
                 self.parts.append((torch.from_numpy(np.load(clips)).to(device), codes))
+                leads.append([data.draw_clip(seed).lead for seed in data.shard_seeds(data.number_of(path))])
         if not self.parts:
             raise SystemExit("there are no clips with codes: python -m training.encode")
+        self.names = sorted({lead for shard in leads for lead in shard})
+        self.leads = [torch.tensor([self.names.index(lead) for lead in shard], device=device) for shard in leads]
 
-    def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Crops (count, FRAMES · HOP) float32, and their codes (count, codebooks, FRAMES)."""
-        clips, codes = self.parts[int(torch.randint(len(self.parts), ()))]
+    def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Crops (count, FRAMES · HOP) float32, their codes (count, codebooks, FRAMES), and numbers of `names`."""
+        part = int(torch.randint(len(self.parts), ()))
+        clips, codes = self.parts[part]
         rows = torch.randint(len(clips), (count, 1), device=self.device)
         starts = torch.randint(codes.shape[2] - FRAMES + 1, (count, 1), device=self.device)
         crops = clips[rows, starts * HOP + torch.arange(FRAMES * HOP, device=self.device)].float() / 32768
         places = starts + torch.arange(FRAMES, device=self.device)
-        return crops, codes[rows, :, places].transpose(1, 2).long()
+        return crops, codes[rows, :, places].transpose(1, 2).long(), self.leads[part][rows[:, 0]]
+
+    def fit(self, timbre: TimbreLoss) -> None:
+        """Finds what tells these instruments apart in crops of this length."""
+        crops = [clips[:, : FRAMES * HOP].split(16) for clips, _ in self.parts]
+        with torch.no_grad():
+            heard = torch.cat([timbre.statistics(some.float() / 32768) for shard in crops for some in shard])
+        timbre.fit(heard, torch.cat(self.leads))
 
 
 def evaluate(model, clips: np.ndarray, codes: torch.Tensor) -> str:
@@ -77,36 +94,48 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=90, help="in all, with what earlier calls have used")
     options = parser.parse_args()
-    device, dtype = device_and_dtype()
+    device, _ = device_and_dtype()
     torch.manual_seed(int(time.time()))
     model, _ = load_state(device)
-    model.decoder.train()  # changes nothing but that a GPU's LSTM may be learnt
-    gates = oscillator_bank.hold_still(model.decoder)
-    memory = oscillator_bank.remember(model.decoder)
-    groups = [{"params": gates, "share": GATES_SHARE}, {"params": [memory], "share": 1.0}]
+    step, spent = 0, 0.0
+    state = torch.load(STATE, map_location=device) if STATE.is_file() else None
+    if state:
+        model.decoder.load_state_dict(state["decoder"])
+        step, spent = state["step"], state["spent"]
+        print(f"going on from step {step}, after {spent / 60:.1f} minutes")
+    gates, pool = Gates(model).to(device), Pool(device)
+    spectral, texture, pitch, timbre = (
+        loss().to(device) for loss in (SpectralLoss, TextureLoss, PitchLoss, TimbreLoss)
+    )
+    pool.fit(timbre)
+    question = nn.Linear(gates.MEMORY, len(pool.names)).to(device)
+    lines = [gates.convolution, gates.bias, gates.heard, gates.offsets]
+    memory = [gates.remembered, *(p for part in (gates.relays, gates.memory) for p in part.parameters())]
+    groups = [
+        {"params": lines, "share": LINES_SHARE}, {"params": memory, "share": 1.0},
+        {"params": list(question.parameters()), "share": 3.0},
+    ]  # fmt: skip
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=BETAS, weight_decay=0.0)
+    if state:
+        question.load_state_dict(state["question"])
+        optimizer.load_state_dict(state["optimizer"])
     books = [layer.codebook.embed for layer in model.quantizer.layers]
-    spectral, texture, pool = SpectralLoss().to(device), TextureLoss().to(device), Pool(device)
     clips = held_out_clips()
     codes = np.load(codes_file(data.shard_file(0, "held-out")))["codes"][:HELD_OUT_CLIPS]
     known = torch.from_numpy(codes[..., : int(HELD_OUT_SECONDS * FRAME_RATE)]).long().to(device)
-    step, spent = 0, 0.0
-    if STATE.is_file():
-        state = torch.load(STATE, map_location=device)
-        model.decoder.load_state_dict(state["decoder"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, spent = state["step"], state["spent"]
-        print(f"going on from step {step}, after {spent / 60:.1f} minutes")
 
     def save() -> None:
-        state = {"decoder": model.decoder.state_dict(), "optimizer": optimizer.state_dict()}
-        torch.save(state | {"step": step, "spent": spent}, STATE.with_suffix(".part"))
+        gates.write(model)
+        state = {"decoder": model.decoder.state_dict(), "question": question.state_dict()}
+        state |= {"optimizer": optimizer.state_dict(), "step": step, "spent": spent}
+        torch.save(state, STATE.with_suffix(".part"))
         STATE.with_suffix(".part").rename(STATE)
         save_weights(model, CODEC_FILE, torch.float32, leave="encoder.")
+        print(evaluate(model, clips, known), flush=True)
 
     print(evaluate(model, clips, known), flush=True)
-    evaluated = now = time.perf_counter()
-    before, first_step, sums = spent, step, torch.zeros(3, device=device)
+    saved = now = time.perf_counter()
+    before, first_step, sums = spent, step, torch.zeros(6, device=device)
     try:
         while spent < 60 * options.minutes:
             now, last = time.perf_counter(), now
@@ -116,31 +145,34 @@ def main() -> None:
             for group in optimizer.param_groups:
                 rate = LEARNING_RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
                 group["lr"] = group["share"] * rate
-            true, codes = pool.draw(BATCH[device.type])
+            true, codes, leads = pool.draw(BATCH[device.type])
             latents = sum(F.embedding(codes[:, k], book) for k, book in enumerate(books)).transpose(1, 2)
-            with autocast(device, dtype):
-                made = model.decoder(latents)[:, 0, : true.shape[1]].float()
-            (mel, stft), statistics = spectral(made, true), texture(made, true)
+            made, remembered = gates(latents, int(torch.randint(MAX_LENGTH - FRAMES, ())))
+            answers = question(remembered[UNHEARD:]).flatten(0, 1)
+            asked = F.cross_entropy(answers, leads.repeat(FRAMES - UNHEARD))
+            start = int(torch.randint(FRAMES - JUDGED + 1, ())) * HOP
+            some, own = (audio[:, start : start + JUDGED * HOP] for audio in (made, true))
+            losses = [*spectral(some, own), texture(some, own), pitch(made, true), timbre(made, true), asked]
+            weights = MEL, STFT, TEXTURE, PITCH, TIMBRE, QUESTION
             optimizer.zero_grad()
-            (MEL * mel + STFT * stft + TEXTURE * statistics).backward()
-            torch.nn.utils.clip_grad_norm_([*gates, memory], CLIP_GRADIENT)
+            sum(weight * loss for weight, loss in zip(weights, losses, strict=True)).backward()
+            torch.nn.utils.clip_grad_norm_([*lines, *memory], CLIP_GRADIENT)
             optimizer.step()
             step += 1
-            sums += torch.stack([mel, stft, statistics]).detach()
+            sums += torch.stack(losses).detach()
             tell = TELL_STEPS[device.type]
             if step % tell == 0:
                 speed = (step - first_step) / max(1e-9, spent - before)
                 told = " ".join(f"{float(value) / tell:.3f}" for value in sums)
-                print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s): mel, stft, texture {told}", flush=True)
+                print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s): "
+                      f"mel, stft, texture, pitch, timbre, question {told}", flush=True)  # fmt: skip
                 sums.zero_()
-            if now - evaluated > EVALUATE_SECONDS:
+            if now - saved > EVALUATE_SECONDS:
                 save()
-                print(evaluate(model, clips, known), flush=True)
-                evaluated = time.perf_counter()
+                saved = time.perf_counter()
     except KeyboardInterrupt:
         print("stopped; the same call goes on from here")
     save()
-    print(evaluate(model, clips, known), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from training.analysis import through, triangles
 from training.measures import mel_filters
 from training.oscillators import SAMPLE_RATE
 
@@ -12,6 +13,7 @@ from training.oscillators import SAMPLE_RATE
 MEL_SCALES = ((8192, 256), (2048, 128), (512, 48), (128, 12))
 STFT_WINDOWS = (8192, 2048, 512)  # of the mel scales' windows, those whose spectra are compared bin by bin as well
 FLOOR = 1e-5
+PITCHES, PITCH_WINDOW = (36, 97), 16_384  # MIDI from … to; samples that tell semitones apart
 TEXTURE_SCALES = ((2048, 96), (1024, 64), (512, 40))  # window, mel bands
 LOUD, QUIET = 0.95, 0.2  # quantiles, how far apart tells how a band comes and goes
 
@@ -74,3 +76,25 @@ class TextureLoss(nn.Module):
                 a, b = statistic.chunk(2)
                 total = total + F.l1_loss(a, b)
         return total / (4 * len(TEXTURE_SCALES))
+
+
+class PitchLoss(nn.Module):
+    """L1 of how strong each semitone is, and each pitch class over the whole: what a key is heard by.
+
+    Roots of magnitudes, so that the third of a chord counts beside its bass, and what is faint counts little.
+    """
+
+    def __init__(self):
+        super().__init__()
+        pitches = np.arange(*PITCHES)
+        hertz = 440 * 2 ** ((pitches - 69) / 12)
+        self.register_buffer("filters", triangles(hertz, PITCH_WINDOW, hertz * (2 ** (0.7 / 12) - 1)))
+        self.register_buffer("classes", torch.eye(12)[pitches % 12].T)
+
+    def forward(self, made: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        """(batch, samples) float32 each → difference as a share of the true sound's."""
+        magnitudes = spectrum(torch.cat([made, true]), PITCH_WINDOW).abs()
+        strengths = through(self.filters, magnitudes).clamp_min(FLOOR).sqrt()
+        a, b = strengths.chunk(2)
+        folded, own = (self.classes @ strengths).mean(2).chunk(2)
+        return (a - b).abs().sum() / b.sum() + (folded - own).abs().sum() / own.sum()
