@@ -143,8 +143,9 @@ def export(folder: Path, melody: bool) -> int:
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     make_tokenizer()
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        if (TOKENIZER / name).is_file():
-            shutil.copy(TOKENIZER / name, folder / name)
+        made = next(path / name for path in (TOKENIZER, FOLDERS[melody]) if (path / name).is_file())
+        if made != folder / name:
+            shutil.copy(made, folder / name)
     save_file(weights_of(model), folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # not for its writer alone
     write_card(folder, model, melody)
