@@ -263,7 +263,7 @@ def test_a_new_run_replaces_the_old_sound(fake_app: str, open_recorded: OpenPage
     wait_for(page, "silent")
     sound, original = heard(page), sent(10.0)
     assert same(sound[:, -original.shape[1] + 1 :], original)
-    assert sound.shape[1] < 1.5 * original.shape[1]
+    assert sound.shape[1] < 1.8 * original.shape[1]  # 2, had the old one played on; a slow machine clicks late
     assert len(set(page.listened)) == 2  # type: ignore[attr-defined]
 
 
