@@ -2,7 +2,7 @@
 
 Behind its LSTM nothing bends and nothing learns, so what a unit sounds like is one matrix; and the first layer's
 oscillators turn whatever the codes are. What is left is a convolution over codes, two layers of few units that
-remember, and the gates that hear them: a step of training that takes a tenth of the time, through the same sound.
+remember, and the gates that hear them: a step of training spends no time on convolutions, and the sound is the same.
 """
 
 import torch
