@@ -23,7 +23,6 @@ from training.codec import (
     HELD_OUT_CLIPS,
     HELD_OUT_SECONDS,
     LONGEST_STEP,
-    MEL,
     STFT,
     TELL_STEPS,
     decode_codes,
@@ -35,7 +34,7 @@ from training.gates import Gates
 from training.models import CODEC_FILE, device_and_dtype, save_weights
 from training.nano import MAX_LENGTH
 from training.oscillator_bank import FRAME_RATE, HOP
-from training.spectral import PitchLoss, SpectralLoss, TextureLoss
+from training.spectral import OnsetLoss, PitchLoss, SpectralLoss, TextureLoss
 from training.timbre import TimbreLoss
 
 STATE = data.OUT / "redecoded.pt"
@@ -44,7 +43,7 @@ JUDGED = 150  # of these frames, what spectra and texture are held against each 
 SHARDS = 40  # of clips in memory at most, 61 MB each
 LEARNING_RATE, WARM_UP = 6e-4, 60  # at its height, falls as a cosine over the time given; steps
 BETAS, CLIP_GRADIENT = (0.9, 0.99), 3.0
-TEXTURE, PITCH, TIMBRE, QUESTION = 24.0, 6.0, 5.0, 1.0  # weights of the losses
+MEL, TEXTURE, PITCH, ONSET, TIMBRE, QUESTION = 16.0, 24.0, 8.0, 5.0, 5.0, 1.0  # weights of the losses
 LINES_SHARE = 0.4  # of that rate for what the gates hear of the codes themselves
 UNHEARD = 25  # first frames of a crop, whose instrument isn't asked for
 
@@ -104,8 +103,8 @@ def main() -> None:
         step, spent = state["step"], state["spent"]
         print(f"going on from step {step}, after {spent / 60:.1f} minutes")
     gates, pool = Gates(model).to(device), Pool(device)
-    spectral, texture, pitch, timbre = (
-        loss().to(device) for loss in (SpectralLoss, TextureLoss, PitchLoss, TimbreLoss)
+    spectral, texture, pitch, onset, timbre = (
+        loss().to(device) for loss in (SpectralLoss, TextureLoss, PitchLoss, OnsetLoss, TimbreLoss)
     )
     pool.fit(timbre)
     question = nn.Linear(gates.MEMORY, len(pool.names)).to(device)
@@ -135,7 +134,7 @@ def main() -> None:
 
     print(evaluate(model, clips, known), flush=True)
     saved = now = time.perf_counter()
-    before, first_step, sums = spent, step, torch.zeros(6, device=device)
+    before, first_step, sums = spent, step, torch.zeros(7, device=device)
     try:
         while spent < 60 * options.minutes:
             now, last = time.perf_counter(), now
@@ -152,8 +151,9 @@ def main() -> None:
             asked = F.cross_entropy(answers, leads.repeat(FRAMES - UNHEARD))
             start = int(torch.randint(FRAMES - JUDGED + 1, ())) * HOP
             some, own = (audio[:, start : start + JUDGED * HOP] for audio in (made, true))
-            losses = [*spectral(some, own), texture(some, own), pitch(made, true), timbre(made, true), asked]
-            weights = MEL, STFT, TEXTURE, PITCH, TIMBRE, QUESTION
+            losses = [*spectral(some, own), texture(some, own), pitch(made, true), onset(made, true)]
+            losses += [timbre(made, true), asked]
+            weights = MEL, STFT, TEXTURE, PITCH, ONSET, TIMBRE, QUESTION
             optimizer.zero_grad()
             sum(weight * loss for weight, loss in zip(weights, losses, strict=True)).backward()
             torch.nn.utils.clip_grad_norm_([*lines, *memory], CLIP_GRADIENT)
@@ -163,9 +163,9 @@ def main() -> None:
             tell = TELL_STEPS[device.type]
             if step % tell == 0:
                 speed = (step - first_step) / max(1e-9, spent - before)
-                told = " ".join(f"{float(value) / tell:.3f}" for value in sums)
+                told = " ".join(f"{float(value) / min(tell, step - first_step):.3f}" for value in sums)
                 print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s): "
-                      f"mel, stft, texture, pitch, timbre, question {told}", flush=True)  # fmt: skip
+                      f"mel, stft, texture, pitch, onset, timbre, question {told}", flush=True)  # fmt: skip
                 sums.zero_()
             if now - saved > EVALUATE_SECONDS:
                 save()

@@ -13,6 +13,8 @@ from training.oscillators import SAMPLE_RATE
 MEL_SCALES = ((8192, 256), (2048, 128), (512, 48), (128, 12))
 STFT_WINDOWS = (8192, 2048, 512)  # of the mel scales' windows, those whose spectra are compared bin by bin as well
 FLOOR = 1e-5
+ONSET_WINDOW, ONSET_BANDS = 1024, 64  # samples, mel bands
+ONSET_RANGE, ONSET_FRAMES = 1e-8, 5  # power heard, as a share of the loudest; averaged over 40 ms
 PITCHES, PITCH_WINDOW = (36, 97), 16_384  # MIDI from … to; samples that tell semitones apart
 TEXTURE_SCALES = ((2048, 96), (1024, 64), (512, 40))  # window, mel bands
 LOUD, QUIET = 0.95, 0.2  # quantiles, how far apart tells how a band comes and goes
@@ -98,3 +100,20 @@ class PitchLoss(nn.Module):
         a, b = strengths.chunk(2)
         folded, own = (self.classes @ strengths).mean(2).chunk(2)
         return (a - b).abs().sum() / b.sum() + (folded - own).abs().sum() / own.sum()
+
+
+class OnsetLoss(nn.Module):
+    """L1 of how much mel bands rise together: what a beat is heard by (as Böck and Widmer 2013 do)."""
+
+    def __init__(self):
+        super().__init__()
+        filters = mel_filters(SAMPLE_RATE, ONSET_WINDOW, ONSET_BANDS).astype(np.float32)
+        self.register_buffer("filters", torch.from_numpy(filters))
+
+    def forward(self, made: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+        """(batch, samples) float32 each → difference as a share of the true sound's."""
+        power = self.filters @ spectrum(torch.cat([made, true]), ONSET_WINDOW).abs().square()
+        power = torch.maximum(power, power.amax((1, 2), keepdim=True) * ONSET_RANGE).clamp_min(FLOOR**2)
+        rises = power.log10().diff(dim=2).clamp_min(0).mean(1)
+        a, b = F.avg_pool1d(rises, ONSET_FRAMES, 1).chunk(2)
+        return (a - b).abs().sum() / b.sum()
