@@ -9,12 +9,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/app
 	$(BIN)/python app.py
 
-# Engine and units side by side, a file at a time; the page by itself, since browsers are timed; replicas too, since
-# MindSpore can't be imported where Ray was.
+# Side by side, a file at a time; what is timed by itself, and replicas, since MindSpore can't be imported where Ray was.
+TIMED := tests/ui/test_listening.py tests/ui/test_operations.py
 test: $(VENV)/dev browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov-report= tests/unit tests/engine
 	$(BIN)/python -m pytest --cov-append --cov-report= tests/replicas
-	$(BIN)/python -m pytest --cov-append tests/ui
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov-append --cov-report= $(TIMED:%=--ignore=%) tests/ui
+	$(BIN)/python -m pytest --cov-append $(TIMED)
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
