@@ -2,10 +2,10 @@
 
 It has learnt from the nearest codes, but is to play those of training.encode, which change seldom; and what opens its
 gates was so far a line through the codes of seven frames. Now the LSTM's units that make no sound may remember what
-came before, and the gates hear them (training.gates). Texture counts, the strength of pitches, and what instruments
-are told by (training.timbre); and what is remembered is asked which instrument leads. Codebooks, codes and the
-oscillators stay as they are. Needs training.codec and training.encode. Stop it at any time; started again it goes on.
-Leaves training/out/codec.safetensors.
+came before, and the gates hear them (training.gates). Texture counts, the strength of pitches, how bands rise together
+(training.spectral), and what instruments are told by (training.timbre); and what is remembered is asked which
+instrument leads. Codebooks, codes and the oscillators stay as they are. Needs training.codec and training.encode. Stop
+it at any time; started again it goes on. Leaves training/out/codec.safetensors.
 """
 
 import argparse

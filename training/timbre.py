@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from training.measures import mel_filters
 from training.oscillators import SAMPLE_RATE
+from training.spectral import spectrum
 
 WINDOW, BANDS, CEPSTRA = 1536, 72, 16
 FLOOR, RANGE = 1e-9, 1e-7  # power: of full scale, of the loudest band
@@ -30,9 +31,7 @@ class TimbreLoss(nn.Module):
     def statistics(self, audio: torch.Tensor) -> torch.Tensor:
         """audio (batch, samples) → (batch, statistics): how loud each band is, on the average and when it is loud or
         soft, how it rises, how it stands out from its neighbours; and how much cepstra vary and move."""
-        window = torch.hann_window(WINDOW, device=audio.device)
-        power = torch.stft(audio, WINDOW, WINDOW // 4, window=window, return_complex=True).abs().square()
-        power = (self.filters @ power * (2 / window.sum()) ** 2).clamp_min(FLOOR)
+        power = (self.filters @ spectrum(audio, WINDOW).abs().square()).clamp_min(FLOOR)
         bands = 10 * torch.log10(torch.maximum(power, power.amax((1, 2), keepdim=True) * RANGE))
         bands = bands - bands.mean((1, 2), keepdim=True)
         rises = bands.diff(dim=2).clamp_min(0)
