@@ -11,6 +11,7 @@ from musicgen_ui.errors import MachineError
 from musicgen_ui.journal import Journal
 from musicgen_ui.locales import choose_language
 from musicgen_ui.ui.broadcast import Broadcasts
+from musicgen_ui.ui.frontend import frontend
 from musicgen_ui.ui.sessions import Sessions
 from musicgen_ui.ui.surface import Engine
 
@@ -47,6 +48,7 @@ def make_routes(broadcasts: Broadcasts, sessions: Sessions) -> list[BaseRoute]:
         return FileResponse(path, filename=path.name)
 
     return [
+        Route("/assets/{name}", frontend),
         Route("/listen/{token}", broadcasts.listen),
         Route("/takes/{folder}.zip", takes),
         Route("/takes/{folder}/take-{number:int}.{suffix}", take),
