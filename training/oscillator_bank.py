@@ -235,7 +235,7 @@ def hold_still(decoder) -> list[torch.nn.Parameter]:
     first, lstm = decoder.layers[0].conv, decoder.layers[1].lstm
     unit = torch.arange(WIDTH, device=first.bias.device)
     latent = (unit < LATENT).float()
-    of_pairs = torch.cat([latent, latent, latent, (unit != START).float()])  # their output gates learn, nothing else
+    of_pairs = torch.cat([latent, latent, latent, (unit != START).float()])  # output gates alone learn here
     masks = {
         first.parametrizations.weight.original0: latent[:, None, None],
         first.parametrizations.weight.original1: latent[:, None, None],

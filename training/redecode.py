@@ -43,7 +43,7 @@ JUDGED = 150  # of these frames, what spectra and texture are held against each 
 SHARDS = 40  # of clips in memory at most, 61 MB each
 LEARNING_RATE, WARM_UP = 6e-4, 60  # at its height, falls as a cosine over the time given; steps
 BETAS, CLIP_GRADIENT = (0.9, 0.99), 3.0
-MEL, TEXTURE, PITCH, ONSET, TIMBRE, QUESTION = 16.0, 24.0, 8.0, 5.0, 5.0, 1.0  # weights of the losses
+MEL, TEXTURE, PITCH, ONSET, TIMBRE, QUESTION = 16.0, 24.0, 8.0, 5.0, 10.0, 1.0  # weights of the losses
 LINES_SHARE = 0.4  # of that rate for what the gates hear of the codes themselves
 UNHEARD = 25  # first frames of a crop, whose instrument isn't asked for
 

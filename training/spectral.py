@@ -26,6 +26,13 @@ def spectrum(audio: torch.Tensor, window: int) -> torch.Tensor:
     return torch.stft(audio, window, window // 4, window=hann, return_complex=True) / hann.sum() * 2
 
 
+def magnitudes(made: torch.Tensor, true: torch.Tensor, window: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of both `spectrum`; no gradient is sought where nothing learns."""
+    with torch.no_grad():
+        own = spectrum(true, window).abs()
+    return spectrum(made, window).abs(), own
+
+
 class SpectralLoss(nn.Module):
     """L1 of log mel spectra (Kumar et al. 2023, DAC) and of log and linear magnitudes (Yamamoto et al. 2020)."""
 
@@ -38,13 +45,11 @@ class SpectralLoss(nn.Module):
     def forward(self, made: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, samples) float32 each → mel loss, STFT loss."""
         mel = stft = 0
-        both = torch.cat([made, true])
         for window, _ in MEL_SCALES:
-            magnitudes = spectrum(both, window).abs()
-            a, b = (getattr(self, f"filters_{window}") @ magnitudes).clamp_min(FLOOR).log10().chunk(2)
-            mel = mel + F.l1_loss(a, b)
+            a, b = magnitudes(made, true, window)
+            filters = getattr(self, f"filters_{window}")
+            mel = mel + F.l1_loss(*((filters @ one).clamp_min(FLOOR).log10() for one in (a, b)))
             if window in STFT_WINDOWS:
-                a, b = magnitudes.chunk(2)
                 stft = stft + F.l1_loss(a.clamp_min(FLOOR).log10(), b.clamp_min(FLOOR).log10())
                 stft = stft + (a - b).norm() / b.norm().clamp_min(1e-4)
         return mel / len(MEL_SCALES), stft / len(STFT_WINDOWS)
@@ -67,17 +72,19 @@ class TextureLoss(nn.Module):
     def forward(self, made: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
         """(batch, samples) float32 each → mean difference in powers of ten."""
         total = 0
-        both = torch.cat([made, true])
         for window, _ in TEXTURE_SCALES:
-            power = getattr(self, f"filters_{window}") @ spectrum(both, window).abs().square()
-            level = power.clamp_min(FLOOR**2).log10() / 2  # (batch, bands, frames)
-            rises = (level[..., 1:] - level[..., :-1]).clamp_min(0).mean(-1)
-            spread = (level.var(-1, unbiased=False) + 1e-4).sqrt()
-            height = level.quantile(LOUD, -1) - level.quantile(QUIET, -1)
-            for statistic in (level.mean(-1), spread, 4 * rises, height):  # rises are rare
-                a, b = statistic.chunk(2)
-                total = total + F.l1_loss(a, b)
-        return total / (4 * len(TEXTURE_SCALES))
+            filters = getattr(self, f"filters_{window}")
+            both = (self.statistics(filters @ one.square()) for one in magnitudes(made, true, window))
+            total = total + F.l1_loss(*both)
+        return total / len(TEXTURE_SCALES)
+
+    def statistics(self, power: torch.Tensor) -> torch.Tensor:
+        """(batch, bands, frames) → (batch, 4, bands)."""
+        level = power.clamp_min(FLOOR**2).log10() / 2
+        rises = (level[..., 1:] - level[..., :-1]).clamp_min(0).mean(-1)
+        spread = (level.var(-1, unbiased=False) + 1e-4).sqrt()
+        height = level.quantile(LOUD, -1) - level.quantile(QUIET, -1)
+        return torch.stack([level.mean(-1), spread, 4 * rises, height], 1)  # rises are rare
 
 
 class PitchLoss(nn.Module):
@@ -95,10 +102,9 @@ class PitchLoss(nn.Module):
 
     def forward(self, made: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
         """(batch, samples) float32 each → difference as a share of the true sound's."""
-        magnitudes = spectrum(torch.cat([made, true]), PITCH_WINDOW).abs()
-        strengths = through(self.filters, magnitudes).clamp_min(FLOOR).sqrt()
-        a, b = strengths.chunk(2)
-        folded, own = (self.classes @ strengths).mean(2).chunk(2)
+        both = magnitudes(made, true, PITCH_WINDOW)
+        a, b = (through(self.filters, one).clamp_min(FLOOR).sqrt() for one in both)
+        folded, own = ((self.classes @ strengths).mean(2) for strengths in (a, b))
         return (a - b).abs().sum() / b.sum() + (folded - own).abs().sum() / own.sum()
 
 
@@ -112,8 +118,10 @@ class OnsetLoss(nn.Module):
 
     def forward(self, made: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
         """(batch, samples) float32 each → difference as a share of the true sound's."""
-        power = self.filters @ spectrum(torch.cat([made, true]), ONSET_WINDOW).abs().square()
-        power = torch.maximum(power, power.amax((1, 2), keepdim=True) * ONSET_RANGE).clamp_min(FLOOR**2)
-        rises = power.log10().diff(dim=2).clamp_min(0).mean(1)
-        a, b = F.avg_pool1d(rises, ONSET_FRAMES, 1).chunk(2)
+        a, b = (self.rises(self.filters @ one.square()) for one in magnitudes(made, true, ONSET_WINDOW))
         return (a - b).abs().sum() / b.sum()
+
+    def rises(self, power: torch.Tensor) -> torch.Tensor:
+        """(batch, bands, frames) → (batch, frames)."""
+        power = torch.maximum(power, power.amax((1, 2), keepdim=True) * ONSET_RANGE).clamp_min(FLOOR**2)
+        return F.avg_pool1d(power.log10().diff(dim=2).clamp_min(0).mean(1), ONSET_FRAMES, 1)

@@ -59,5 +59,7 @@ class TimbreLoss(nn.Module):
 
     def forward(self, made: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
         """(batch, samples) float32 each → mean difference on a line."""
-        apart = (self.statistics(made) - self.statistics(true)) @ self.axes
+        with torch.no_grad():
+            own = self.statistics(true)
+        apart = (self.statistics(made) - own) @ self.axes
         return F.smooth_l1_loss(apart, torch.zeros_like(apart))
