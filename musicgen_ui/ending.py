@@ -1,9 +1,13 @@
-"""How the app ends. SIGTERM once: nothing new is begun, and what runs may end. Twice, or Ctrl+C: at once."""
+"""How the app ends, and its command line.
+
+SIGTERM once: nothing new is begun, and what runs may end. Twice, or Ctrl+C: at once.
+"""
 
 import logging
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -53,8 +57,16 @@ class Ending:
 
 
 def end_at_once(exit_code: int) -> None:
-    """Ends this process and those that it started. The ordinary way waits for threads that wait for browsers."""
+    """Ends this process and those that it started. The ordinary way waits for threads that wait for browsers.
+
+    What was printed goes out first; where it can't, the exit code is 1 rather than 0.
+    """
     for process in multiprocessing.active_children():
         process.kill()
     logging.shutdown()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed from the beginning
+        try:
+            stream.flush()
+        except OSError:  # nobody reads it any more, or the disk is full
+            exit_code = exit_code or 1
     os._exit(exit_code)
