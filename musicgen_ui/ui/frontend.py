@@ -1,8 +1,8 @@
 """Gradio's own scripts and styles, answered from memory.
 
-A first visit asks for some 150 of them, and Gradio compresses each one anew: half a second of a processor that should
-make music. Nor does it say that they never change, so a browser asks again at each visit; but their names hold a hash
-of what is in them.
+A first visit asks for some 150 of them, and Gradio compresses each one anew: a third of a second of a processor that
+should make music. Nor does it say that they never change, so browsers guess how long to keep them; but their names hold
+a hash of what is in them.
 """
 
 from pathlib import Path
