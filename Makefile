@@ -9,11 +9,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/app
 	$(BIN)/python app.py
 
-# Side by side, a file at a time, the engine's long ones first (xdist would begin with the files of most tests, and end with
-# one process idle); what is timed by itself, and replicas, since MindSpore can't be imported where Ray was.
+# Side by side, a file at a time; what is timed by itself, and replicas, since MindSpore can't be imported where Ray was.
 TIMED := tests/ui/test_listening.py tests/ui/test_operations.py
 test: $(VENV)/dev browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov-report= tests/engine tests/unit
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov-report= tests/unit tests/engine
 	$(BIN)/python -m pytest --cov-append --cov-report= tests/replicas
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov-append --cov-report= $(TIMED:%=--ignore=%) tests/ui
 	$(BIN)/python -m pytest --cov-append $(TIMED)

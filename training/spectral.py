@@ -27,7 +27,7 @@ def spectrum(audio: torch.Tensor, window: int) -> torch.Tensor:
 
 
 def magnitudes(made: torch.Tensor, true: torch.Tensor, window: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of both `spectrum`; no gradient is sought where nothing learns."""
+    """(batch, samples) each → (batch, window // 2 + 1, frames) each; no gradient is sought of the true sound."""
     with torch.no_grad():
         own = spectrum(true, window).abs()
     return spectrum(made, window).abs(), own
