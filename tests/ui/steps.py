@@ -7,6 +7,8 @@ from playwright.sync_api import Locator, Page
 
 from musicgen_ui.locales import catalogue
 
+SOON = 60_000  # ms; patience, not speed: another page is tested at the same time, perhaps on a slow machine
+
 
 def words(key: str, locale: str = "en-US") -> str:
     return catalogue("zh-CN" if locale.startswith("zh") else "en")[key]

@@ -21,7 +21,7 @@ from musicgen_ui.locales import catalogue
 from musicgen_ui.paths import EXAMPLES
 from musicgen_ui.ui.guard import MESSAGE_BYTES
 from tests.ui.conftest import ROOT, launched
-from tests.ui.steps import button, describe, done, heading, make_short, tab, words
+from tests.ui.steps import SOON, button, describe, done, heading, make_short, tab, words
 
 CALLER = httpx.Client()  # one for many calls: each new one reads all certificates
 SCRIPT = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -290,7 +290,7 @@ def test_prompts_and_file_names_are_text(fake_app: str, open_page: Callable[...,
     make_short(page)
     describe(page, SCRIPT)
     button(page, "page.generate").click()
-    expect(done(page)).to_be_visible(timeout=30_000)
+    expect(done(page)).to_be_visible(timeout=SOON)
     expect(heading(page)).to_have_text(SCRIPT)
     page.get_by_role("button", name=words("page.result.record")).click()
     expect(page.get_by_role("row", name="prompt").first).to_contain_text("onerror")
@@ -302,7 +302,7 @@ def test_prompts_and_file_names_are_text(fake_app: str, open_page: Callable[...,
     page.locator("#mg-tabs input[type=file]").first.set_input_files(file)  # type: ignore[arg-type]
     page.wait_for_timeout(1_500)
     button(page, "page.generate").click()
-    expect(page.get_by_role("alert").filter(has_text=".wav")).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("alert").filter(has_text=".wav")).to_be_visible(timeout=SOON)
     page.wait_for_timeout(500)
     assert page.title() == "MusicGen"
     assert page.locator("img[onerror]").count() == 0

@@ -12,11 +12,10 @@ from playwright.sync_api import Locator, Page, expect
 from musicgen_ui.audio import FORMATS, write_audio
 from musicgen_ui.limits import Limits
 from musicgen_ui.locales import catalogue
-from tests.ui.steps import Hand, button, heading, number_box, tab, words
+from tests.ui.steps import SOON, Hand, button, heading, number_box, tab, words
 from tests.ui.test_attackers import SCRIPT
 
 OpenPage = Callable[..., Page]
-SOON = 40_000  # ms
 RECORD = {
     "mode": "text", "prompt": "a waltz again", "seed": 4_242, "model": "nano", "engine": "mindnlp", "top_k": 33,
     "max_new_tokens": 71, "guidance_scale": 2.5, "do_sample": True, "temperature": 0.7, "top_p": 0.9,

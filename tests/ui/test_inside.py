@@ -8,10 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from musicgen_ui.tags import read_record
-from tests.ui.steps import button, describe, done, heading, make_short, number_box, tab, words
+from tests.ui.steps import SOON, button, describe, done, heading, make_short, number_box, tab, words
 
 OpenPage = Callable[..., Page]
-SOON = 20_000  # ms
 
 
 def make_a_take(page: Page, prompt: str, locale: str = "en-US") -> None:

@@ -6,10 +6,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.ui.steps import button, describe, done, heading, make_short, tab, takes, words
+from tests.ui.steps import SOON, button, describe, done, heading, make_short, tab, takes, words
 
 OpenPage = Callable[..., Page]
-SOON = 20_000  # ms
 
 
 def start_long(page: Page, prompt: str) -> None:

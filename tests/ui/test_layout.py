@@ -12,10 +12,9 @@ from playwright.sync_api import Page, expect
 from musicgen_ui.audio import write_audio
 from musicgen_ui.locales import catalogue
 from tests.ui.conftest import launched
-from tests.ui.steps import button, describe, done, heading, make_short, number_box, tab, takes, words
+from tests.ui.steps import SOON, button, describe, done, heading, make_short, number_box, tab, takes, words
 
 OpenPage = Callable[..., Page]
-SOON = 20_000  # ms
 LENGTH = "max_new_tokens"
 
 

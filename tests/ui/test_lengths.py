@@ -5,10 +5,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.ui.steps import button, describe, done, heading, make_short, number_box, words
+from tests.ui.steps import SOON, button, describe, done, heading, make_short, number_box, words
 
 OpenPage = Callable[..., Page]
-SOON = 60_000  # ms
 
 
 @pytest.mark.parametrize("locale", ["en-US", "zh-CN"])

@@ -6,10 +6,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from playwright.sync_api import Page, expect
 
-from tests.ui.steps import button, describe, done, heading, make_short, number_box, tab, words
+from tests.ui.steps import SOON, button, describe, done, heading, make_short, number_box, tab, words
 
 OpenPage = Callable[..., Page]
-SOON = 20_000  # ms
 
 
 def test_settings_are_there_after_a_reload(fake_app: str, open_page: OpenPage) -> None:

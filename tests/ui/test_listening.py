@@ -17,10 +17,9 @@ from scipy.signal import correlate
 from musicgen_ui.ui.broadcast import LINGERS
 from tests.ui.conftest import launched
 from tests.ui.fake_engine import SAMPLING_RATE, sweep
-from tests.ui.steps import button, describe, done, heading, make_short, words
+from tests.ui.steps import SOON, button, describe, done, heading, make_short, words
 
 OpenPage = Callable[..., Page]
-SOON = 60_000  # ms
 RECORDER = Path(__file__).with_name("recorder.js")
 SCRIPT = Path(__file__).with_name("fake_app.py")
 ROUNDING = 2e-6

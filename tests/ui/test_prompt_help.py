@@ -9,10 +9,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from musicgen_ui.prompts import GENRES, INSTRUMENTS, MOODS
 from musicgen_ui.ui.inputs import TRIES
-from tests.ui.steps import button, describe, done, make_short, tab, words
+from tests.ui.steps import SOON, button, describe, done, make_short, tab, words
 
 OpenPage = Callable[..., Page]
-SOON = 20_000  # ms
 LOCALES = ("en-US", "zh-CN")
 
 

@@ -20,7 +20,7 @@ from musicgen_ui.paths import ASSETS
 from musicgen_ui.tags import read_record
 from tests.engine.hub import serving
 from tests.ui.conftest import ROOT, launched
-from tests.ui.steps import Hand, button, describe, done, heading, make_short, number_box, tab, takes, words
+from tests.ui.steps import SOON, Hand, button, describe, done, heading, make_short, number_box, tab, takes, words
 
 PATIENCE = 240_000  # ms: the first request waits for the engine to warm up
 TOKENS = 28
@@ -107,7 +107,7 @@ def test_a_file_dropped_by_somebody_else_makes_the_same_samples(
     assert all(record == records[0] for record in records)
     other = open_page(real_app)
     Hand(other, files[2]).drop(heading(other).or_(other.get_by_role("heading", level=1)).first)
-    expect(other.get_by_label(words("page.prompt"))).to_have_value("轻快的钢琴曲，有鼓", timeout=20_000)
+    expect(other.get_by_label(words("page.prompt"))).to_have_value("轻快的钢琴曲，有鼓", timeout=SOON)
     generate(other)
     np.testing.assert_array_equal(downloaded(other, "WAV")[0], soundfile.read(files[0])[0])
 
@@ -174,7 +174,7 @@ def test_stop_keeps_the_sound(page: Page) -> None:
     expect(page.get_by_text(re.compile(r"[2-9]\d of 1500 tokens"))).to_be_visible(timeout=PATIENCE)
     button(page, "page.stop").click()
     stopped = words("page.status.stopped").split("{")[0]
-    expect(page.get_by_role("status").filter(has_text=stopped)).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("status").filter(has_text=stopped)).to_be_visible(timeout=SOON)
     sound, rate = downloaded(page, "WAV")
     assert 0.3 < len(sound) / rate < 29
 

@@ -14,10 +14,9 @@ import numpy as np
 import soundfile
 from playwright.sync_api import Page, expect
 
-from tests.ui.steps import button, describe, done, heading, make_short, number_box, tab, takes, words
+from tests.ui.steps import SOON, button, describe, done, heading, make_short, number_box, tab, takes, words
 
 OpenPage = Callable[..., Page]
-SOON = 20_000  # ms
 
 
 def make(page: Page, *prompts: str, tokens: int = 53) -> None:

@@ -12,10 +12,9 @@ from playwright.sync_api import Locator, Page, expect
 from musicgen_ui.audio import write_audio
 from musicgen_ui.locales import catalogue
 from tests.ui.conftest import launched
-from tests.ui.steps import button, describe, done, make_short, tab, words
+from tests.ui.steps import SOON, button, describe, done, make_short, tab, words
 
 OpenPage = Callable[..., Page]
-SOON = 30_000  # ms
 RATE = 32_000
 TUNE = {"A": 69, "C": 72, "E": 76, "D": 74}
 """a second each"""
