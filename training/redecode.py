@@ -43,7 +43,7 @@ JUDGED = 150  # of these frames, what spectra and texture are held against each 
 SHARDS = 40  # of clips in memory at most, 61 MB each
 LEARNING_RATE, WARM_UP = 6e-4, 60  # at its height, falls as a cosine over the time given; steps
 BETAS, CLIP_GRADIENT = (0.9, 0.99), 3.0
-MEL, TEXTURE, PITCH, ONSET, TIMBRE, QUESTION = 16.0, 24.0, 8.0, 5.0, 10.0, 1.0  # weights of the losses
+WEIGHTS = {"mel": 16.0, "stft": STFT, "texture": 24.0, "pitch": 8.0, "onset": 5.0, "timbre": 10.0, "question": 1.0}
 LINES_SHARE = 0.4  # of that rate for what the gates hear of the codes themselves
 UNHEARD = 25  # first frames of a crop, whose instrument isn't asked for
 
@@ -82,6 +82,27 @@ class Pool:
         timbre.fit(heard, torch.cat(self.leads))
 
 
+class Losses(nn.Module):
+    """What a crop that is made is held against the true one by: in the order of WEIGHTS, without the question."""
+
+    def __init__(self):
+        super().__init__()
+        self.spectral, self.texture = SpectralLoss(), TextureLoss()
+        self.pitch, self.onset, self.timbre = PitchLoss(), OnsetLoss(), TimbreLoss()
+
+    def forward(self, made: torch.Tensor, true: torch.Tensor) -> list[torch.Tensor]:
+        """(batch, FRAMES · HOP) float32 each."""
+        start = int(torch.randint(FRAMES - JUDGED + 1, ())) * HOP
+        some, own = (audio[:, start : start + JUDGED * HOP] for audio in (made, true))
+        losses = [*self.spectral(some, own), self.texture(some, own), self.pitch(made, true), self.onset(made, true)]
+        return [*losses, self.timbre(made, true)]
+
+
+def learning_rate(steps: int, progress: float) -> float:
+    """After these steps of a call, at this share of the time given."""
+    return LEARNING_RATE * min(1, (steps + 1) / WARM_UP) * (0.02 + 0.49 * (1 + math.cos(math.pi * min(1, progress))))
+
+
 def evaluate(model, clips: np.ndarray, codes: torch.Tensor) -> str:
     """How far held-out clips are from what their codes say."""
     made = decode_codes(model, codes).cpu().numpy()[:, : clips.shape[1]]
@@ -103,10 +124,8 @@ def main() -> None:
         step, spent = state["step"], state["spent"]
         print(f"going on from step {step}, after {spent / 60:.1f} minutes")
     gates, pool = Gates(model).to(device), Pool(device)
-    spectral, texture, pitch, onset, timbre = (
-        loss().to(device) for loss in (SpectralLoss, TextureLoss, PitchLoss, OnsetLoss, TimbreLoss)
-    )
-    pool.fit(timbre)
+    losses = Losses().to(device)
+    pool.fit(losses.timbre)
     question = nn.Linear(gates.MEMORY, len(pool.names)).to(device)
     lines = [gates.convolution, gates.bias, gates.heard, gates.offsets]
     memory = [gates.remembered, *(p for part in (gates.relays, gates.memory) for p in part.parameters())]
@@ -118,6 +137,7 @@ def main() -> None:
     if state:
         question.load_state_dict(state["question"])
         optimizer.load_state_dict(state["optimizer"])
+    weights = torch.tensor([*WEIGHTS.values()], device=device)
     books = [layer.codebook.embed for layer in model.quantizer.layers]
     clips = held_out_clips()
     codes = np.load(codes_file(data.shard_file(0, "held-out")))["codes"][:HELD_OUT_CLIPS]
@@ -134,38 +154,32 @@ def main() -> None:
 
     print(evaluate(model, clips, known), flush=True)
     saved = now = time.perf_counter()
-    before, first_step, sums = spent, step, torch.zeros(7, device=device)
+    before, first_step, sums = spent, step, torch.zeros(len(WEIGHTS), device=device)
     try:
         while spent < 60 * options.minutes:
             now, last = time.perf_counter(), now
             spent += min(now - last, LONGEST_STEP)
-            progress = min(1.0, spent / (60 * options.minutes))
-            warm = min(1, (step - first_step + 1) / WARM_UP)
+            rate = learning_rate(step - first_step, spent / (60 * options.minutes))
             for group in optimizer.param_groups:
-                rate = LEARNING_RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
                 group["lr"] = group["share"] * rate
             true, codes, leads = pool.draw(BATCH[device.type])
             latents = sum(F.embedding(codes[:, k], book) for k, book in enumerate(books)).transpose(1, 2)
             made, remembered = gates(latents, int(torch.randint(MAX_LENGTH - FRAMES, ())))
             answers = question(remembered[UNHEARD:]).flatten(0, 1)
             asked = F.cross_entropy(answers, leads.repeat(FRAMES - UNHEARD))
-            start = int(torch.randint(FRAMES - JUDGED + 1, ())) * HOP
-            some, own = (audio[:, start : start + JUDGED * HOP] for audio in (made, true))
-            losses = [*spectral(some, own), texture(some, own), pitch(made, true), onset(made, true)]
-            losses += [timbre(made, true), asked]
-            weights = MEL, STFT, TEXTURE, PITCH, ONSET, TIMBRE, QUESTION
+            values = torch.stack([*losses(made, true), asked])
             optimizer.zero_grad()
-            sum(weight * loss for weight, loss in zip(weights, losses, strict=True)).backward()
+            (values @ weights).backward()
             torch.nn.utils.clip_grad_norm_([*lines, *memory], CLIP_GRADIENT)
             optimizer.step()
             step += 1
-            sums += torch.stack(losses).detach()
+            sums += values.detach()
             tell = TELL_STEPS[device.type]
             if step % tell == 0:
                 speed = (step - first_step) / max(1e-9, spent - before)
                 told = " ".join(f"{float(value) / min(tell, step - first_step):.3f}" for value in sums)
                 print(f"{spent / 60:6.1f} min, step {step} ({speed:.2f}/s): "
-                      f"mel, stft, texture, pitch, onset, timbre, question {told}", flush=True)  # fmt: skip
+                      f"{', '.join(WEIGHTS)} {told}", flush=True)  # fmt: skip
                 sums.zero_()
             if now - saved > EVALUATE_SECONDS:
                 save()

@@ -118,7 +118,7 @@ def visited() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=15_000)  # ms, not 5: another page is tested at the same time
+    expect.set_options(timeout=30_000)  # ms, not 5: another page is tested at the same time
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(CHROMIUM_OPTIONS))
         yield browser
