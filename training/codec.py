@@ -7,7 +7,6 @@ and prints how far held-out clips are from their round trip beside MP3 and Opus.
 """
 
 import argparse
-import math
 import time
 
 import numpy as np
@@ -26,6 +25,7 @@ from training.models import (
     load_weights,
     make_codec,
     save_weights,
+    share_of_rate,
 )
 from training.oscillators import SAMPLE_RATE
 from training.spectral import SpectralLoss
@@ -206,9 +206,8 @@ def main() -> None:
             spent += min(now - last, LONGEST_STEP)
             progress = min(1.0, spent / (60 * options.minutes))
             learning = progress < FREEZE
-            warm = min(1, (step - first_step + 1) / WARM_UP[device.type])
+            rate = LEARNING_RATE[device.type] * share_of_rate(step - first_step, WARM_UP[device.type], progress)
             for group in optimizer.param_groups:
-                rate = LEARNING_RATE[device.type] * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
                 group["lr"] = group["share"] * rate
             if now - looked > POOL_SECONDS:
                 pool.refresh()

@@ -7,7 +7,6 @@ from their round trip through the whole codec, and how often its codes are the a
 """
 
 import argparse
-import math
 import time
 
 import numpy as np
@@ -27,7 +26,7 @@ from training.codec import (
     held_out_clips,
     load_state,
 )
-from training.models import ENCODER_FILE, autocast, device_and_dtype, even_out, save_weights
+from training.models import ENCODER_FILE, autocast, device_and_dtype, even_out, save_weights, share_of_rate
 
 STATE = data.OUT / "encoder.pt"
 BATCH = {"cuda": 64, "cpu": 4}
@@ -86,10 +85,9 @@ def main() -> None:
         while spent < 60 * options.minutes:
             now, last = time.perf_counter(), now
             spent += min(now - last, LONGEST_STEP)
-            progress = min(1.0, spent / (60 * options.minutes))
+            share = share_of_rate(step - first_step, WARM_UP, spent / (60 * options.minutes))
             for group in optimizer.param_groups:
-                warm = min(1, (step - first_step + 1) / WARM_UP)
-                group["lr"] = LEARNING_RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+                group["lr"] = LEARNING_RATE * share
             heard = pool.draw(BATCH[device.type])
             with torch.no_grad():
                 goal = analysis(heard)

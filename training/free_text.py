@@ -128,10 +128,14 @@ def vary(rng: np.random.Generator, attributes: Attributes, caption: str) -> str:
         phrase = occasion(rng, attributes, chinese)
         if phrase:
             caption = phrase if rng.random() < 0.6 else phrase + ("，" if chinese else ", ") + caption
-    if rng.random() < NOISY:
-        words = list(caption) if chinese else caption.split(" ")
-        for _ in range(int(rng.integers(1, 4))):
-            at = (0, len(words))[int(rng.integers(2))]  # before or behind: a name in the middle stays whole
-            words.insert(at, noise(rng, chinese))
-        caption = ("" if chinese else " ").join(words)
-    return caption
+    return add_noise(rng, caption) if rng.random() < NOISY else caption
+
+
+def add_noise(rng, caption: str) -> str:
+    """The caption with words that mean nothing, before or behind it: a name in the middle stays whole."""
+    chinese = is_chinese(caption)
+    words = list(caption) if chinese else caption.split(" ")
+    for _ in range(int(rng.integers(1, 4))):
+        at = (0, len(words))[int(rng.integers(2))]
+        words.insert(at, noise(rng, chinese))
+    return ("" if chinese else " ").join(words)

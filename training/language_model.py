@@ -7,7 +7,6 @@ checkpoint's weights or the bundled ones, as far as they fit. Leaves training/ou
 """
 
 import argparse
-import math
 import re
 import time
 from collections import defaultdict
@@ -31,6 +30,7 @@ from training.models import (
     make_model,
     make_tokenizer,
     save_weights,
+    share_of_rate,
     warm_codec,
 )
 from training.muon import Muon
@@ -282,10 +282,9 @@ def main() -> None:
         while spent < 60 * options.minutes:
             now, last = time.perf_counter(), now
             spent += min(now - last, LONGEST_STEP)
-            progress = min(1.0, spent / (60 * options.minutes))
-            warm = min(1, (step - first_step + 1) / WARM_UP[device.type])
+            now_rate = rate * share_of_rate(step - first_step, WARM_UP[device.type], spent / (60 * options.minutes))
             for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-                group["lr"] = group["share"] * rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+                group["lr"] = group["share"] * now_rate
             if now - looked > REFRESH_SECONDS:
                 train.refresh()
                 looked = now

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -156,6 +157,11 @@ def warm_codec(model: torch.nn.Module) -> str:
     if bundled.is_file() and is_trained(FOLDERS[False]) and load_weights(model, bundled, CODEC):
         return bundled.parent.name
     return ""
+
+
+def share_of_rate(steps: int, warm_up: int, progress: float) -> float:
+    """Of the learning rate: rises over the first steps, then falls as a cosine, while progress goes from 0 to 1."""
+    return min(1, (steps + 1) / warm_up) * (0.02 + 0.49 * (1 + math.cos(math.pi * min(1, progress))))
 
 
 def device_and_dtype() -> tuple[torch.device, torch.dtype]:

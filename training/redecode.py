@@ -9,7 +9,6 @@ it at any time; started again it goes on. Leaves training/out/codec.safetensors.
 """
 
 import argparse
-import math
 import time
 
 import numpy as np
@@ -31,7 +30,7 @@ from training.codec import (
 )
 from training.encode import CODES, codes_file
 from training.gates import Gates
-from training.models import CODEC_FILE, device_and_dtype, save_weights
+from training.models import CODEC_FILE, device_and_dtype, save_weights, share_of_rate
 from training.nano import MAX_LENGTH
 from training.oscillator_bank import FRAME_RATE, HOP
 from training.spectral import OnsetLoss, PitchLoss, SpectralLoss, TextureLoss
@@ -98,11 +97,6 @@ class Losses(nn.Module):
         return [*losses, self.timbre(made, true)]
 
 
-def learning_rate(steps: int, progress: float) -> float:
-    """After these steps of a call, at this share of the time given."""
-    return LEARNING_RATE * min(1, (steps + 1) / WARM_UP) * (0.02 + 0.49 * (1 + math.cos(math.pi * min(1, progress))))
-
-
 def evaluate(model, clips: np.ndarray, codes: torch.Tensor) -> str:
     """How far held-out clips are from what their codes say."""
     made = decode_codes(model, codes).cpu().numpy()[:, : clips.shape[1]]
@@ -159,7 +153,7 @@ def main() -> None:
         while spent < 60 * options.minutes:
             now, last = time.perf_counter(), now
             spent += min(now - last, LONGEST_STEP)
-            rate = learning_rate(step - first_step, spent / (60 * options.minutes))
+            rate = LEARNING_RATE * share_of_rate(step - first_step, WARM_UP, spent / (60 * options.minutes))
             for group in optimizer.param_groups:
                 group["lr"] = group["share"] * rate
             true, codes, leads = pool.draw(BATCH[device.type])

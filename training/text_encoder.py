@@ -6,7 +6,6 @@ doesn't say costs the same for all. Leaves training/out/text-encoder.safetensors
 """
 
 import argparse
-import math
 import time
 
 import torch
@@ -15,7 +14,15 @@ from torch.nn import functional as F
 
 from training import data, nano
 from training.attributes import BEAT_FRAMES, LEADS, MODES, MOODS, STYLES
-from training.models import TEXT_ENCODER_FILE, TEXT_TOKENS, device_and_dtype, make_model, make_tokenizer, save_weights
+from training.models import (
+    TEXT_ENCODER_FILE,
+    TEXT_TOKENS,
+    device_and_dtype,
+    make_model,
+    make_tokenizer,
+    save_weights,
+    share_of_rate,
+)
 
 CLIPS = 12_000  # whose captions are learnt from
 BATCH = 128
@@ -74,9 +81,8 @@ def main() -> None:
 
     began, step, total = time.perf_counter(), 0, 0.0
     while (progress := (time.perf_counter() - began) / (60 * minutes)) < 1:
-        warm = min(1, (step + 1) / WARM_UP)
         for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * progress)))
+            group["lr"] = LEARNING_RATE * share_of_rate(step, WARM_UP, progress)
         rows = torch.randint(len(ids) - HELD_OUT, (BATCH,), device=device)
         loss = questions.loss(*read(rows), goals[rows])
         optimizer.zero_grad()
